@@ -1,0 +1,1 @@
+"""The API of recstack: pydantic models that are the only source of the CRDs."""

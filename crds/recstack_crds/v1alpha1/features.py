@@ -1,0 +1,120 @@
+"""``spec.features``: the declared columns and their operators.
+
+The operators are those of NVTabular that recstack compiles for serving; a feature is a chain of them
+over one source column. Nothing of retail is known outside of the defaults.
+"""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction
+
+
+class Op(StrEnum):
+    """Operators; names as in NVTabular where it has them."""
+
+    CATEGORIFY = "Categorify"
+    NORMALIZE = "Normalize"
+    LOG = "LogOp"
+    BUCKETIZE = "Bucketize"
+    HOUR_SIN = "HourSin"
+    HOUR_COS = "HourCos"
+    WEEKDAY_SIN = "WeekdaySin"
+    WEEKDAY_COS = "WeekdayCos"
+
+
+class Operator(ApiModel):
+    """One step of a feature's chain."""
+
+    op: Op = Field(description="Operator.")
+    boundaries: list[float] | None = Field(
+        None, max_length=64, description="Bucketize only: rising upper bounds."
+    )
+
+
+class Feature(ApiModel):
+    """One input of the models: a source column sent through operators.
+
+    Chains that end in Categorify or Bucketize+Categorify give an integer code (0 pad, 1 null,
+    2 out of vocabulary, 3… vocabulary); all others a float32.
+    """
+
+    name: Column = Field(description="Name of the model input; unique in the stack.")
+    column: Column = Field(description="Column of the table it is made from.")
+    ops: list[Operator] = Field(min_length=1, max_length=4, description="Operators, in order.")
+    most_frequent: Column | None = Field(
+        None,
+        description="User features only: the column is derived, the most frequent value of this item column "
+        "among the user's events of the training window.",
+    )
+
+
+class ColdStart(ApiModel):
+    """Shares of training rows whose values are masked to -1, so that the unknown is learned."""
+
+    user: Fraction = Field(0.05, description="Share of rows with all categorical user columns masked.")
+    context: Fraction = Field(0.05, description="Share of rows with all categorical context columns masked.")
+
+
+def _cat(name: str, column: str | None = None, most_frequent: str | None = None) -> Feature:
+    return Feature(
+        name=name, column=column or name, ops=[Operator(op=Op.CATEGORIFY)], most_frequent=most_frequent
+    )
+
+
+def _default_user() -> list[Feature]:
+    return [
+        _cat("user_id"),
+        _cat("gender"),
+        _cat("top_category", most_frequent="category_l1"),
+        Feature(name="age_norm", column="age", ops=[Operator(op=Op.NORMALIZE)]),
+        Feature(
+            name="age_binned",
+            column="age",
+            ops=[
+                Operator(op=Op.BUCKETIZE, boundaries=[18, 25, 35, 50, 65]),
+                Operator(op=Op.CATEGORIFY),
+            ],
+        ),
+    ]
+
+
+def _default_item() -> list[Feature]:
+    return [
+        _cat("item_id"),
+        _cat("category_l1"),
+        _cat("category_l2"),
+        _cat("item_gender"),
+        Feature(
+            name="price_log_norm",
+            column="price",
+            ops=[Operator(op=Op.LOG), Operator(op=Op.NORMALIZE)],
+        ),
+    ]
+
+
+def _default_context() -> list[Feature]:
+    return [
+        _cat("device_type"),
+        *(
+            Feature(name=name, column="timestamp", ops=[Operator(op=op)])
+            for name, op in (
+                ("hour_sin", Op.HOUR_SIN),
+                ("hour_cos", Op.HOUR_COS),
+                ("weekday_sin", Op.WEEKDAY_SIN),
+                ("weekday_cos", Op.WEEKDAY_COS),
+            )
+        ),
+    ]
+
+
+class Features(ApiModel):
+    """User, item and request-context features. The defaults are the retail reference's."""
+
+    user: list[Feature] = Field(default_factory=_default_user, min_length=1, max_length=64, description="Of the user.")
+    item: list[Feature] = Field(default_factory=_default_item, min_length=1, max_length=64, description="Of the item.")
+    context: list[Feature] = Field(
+        default_factory=_default_context, max_length=64, description="Of the request; columns of the log."
+    )
+    cold_start: ColdStart = Field(default_factory=ColdStart, description="Masking in training.")

@@ -1,0 +1,84 @@
+"""``spec.models``, ``spec.training`` and ``spec.evaluation``."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from recstack_crds.v1alpha1.base import ApiModel, Fraction, Quantity
+
+
+class Retrieval(ApiModel):
+    """Two-tower model (Yi et al. 2019, RecSys, doi:10.1145/3298689.3346996)."""
+
+    towers: list[int] = Field(default=[128, 64], min_length=1, max_length=6, description="Units of each layer of both towers.")
+    embedding_dim: int = Field(64, ge=4, le=512, description="Width of categorical embeddings.")
+    batch_size: int = Field(1024, ge=16, le=65536, description="Rows a step; in-batch negatives: cost grows with its square.")
+    epochs: int = Field(2, ge=1, le=100, description="Passes over the training days.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's.")
+
+
+class Ranking(ApiModel):
+    """DLRM (Naumov et al. 2019, arXiv:1906.00091)."""
+
+    embedding_dim: int = Field(64, ge=4, le=512, description="Width of embeddings; the bottom MLP ends in it.")
+    bottom: list[int] = Field(default=[128, 64], min_length=1, max_length=6, description="Bottom MLP; its last is embeddingDim.")
+    top: list[int] = Field(default=[128, 64, 32], min_length=1, max_length=6, description="Top MLP.")
+    negatives: int = Field(5, ge=1, le=64, description="Sampled negatives for each positive.")
+    batch_size: int = Field(16384, ge=16, le=131072, description="Positives a step.")
+    epochs: int = Field(1, ge=1, le=100, description="Passes.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's.")
+
+
+class Models(ApiModel):
+    """The two learned stages."""
+
+    retrieval: Retrieval = Field(default_factory=Retrieval, description="First stage.")
+    ranking: Ranking = Field(default_factory=Ranking, description="Third stage.")
+
+
+class Engine(StrEnum):
+    """Who runs the steps."""
+
+    JOBS = "Jobs"
+
+
+class Training(ApiModel):
+    """How a version is trained."""
+
+    engine: Engine = Field(Engine.JOBS, description="Jobs: one Kubernetes Job a step.")
+    seed: int = Field(42, ge=0, description="Seed of masks, negatives and weights.")
+    gpus: int = Field(0, ge=0, le=8, description="nvidia.com/gpu of each training step.")
+    cpu: Quantity = Field("1", description="CPU request of each step.")
+    memory: Quantity = Field("6Gi", description="Memory limit of each step.")
+    retries: int = Field(2, ge=0, le=10, description="Times a failed step is tried again (Job backoffLimit).")
+
+
+class Metric(StrEnum):
+    """What the evaluation reports and a gate may ask."""
+
+    RECALL_AT_10 = "recall@10"
+    NDCG_AT_10 = "ndcg@10"
+    AUC = "auc"
+    RECALL_LIFT = "recall@10/popularity"
+
+
+class Gate(ApiModel):
+    """A version below ``min`` is rejected."""
+
+    metric: Metric = Field(description="Metric of the held-out days.")
+    min: float = Field(description="Least value that passes.")
+
+
+class Evaluation(ApiModel):
+    """What a version must reach before it may serve."""
+
+    gates: list[Gate] = Field(default_factory=list, max_length=16, description="All must pass.")
+
+
+class SeenFilter(ApiModel):
+    """Items a user has seen lately are not recommended again."""
+
+    enabled: bool = Field(True, description="Use it.")
+    ttl_seconds: int = Field(518_400, ge=60, description="How long an item counts as seen, seconds.")
+    capacity: int = Field(1000, ge=10, le=1_000_000, description="Items a user's filter is made for.")
+    error_rate: Fraction = Field(0.01, description="False-positive share at capacity.")

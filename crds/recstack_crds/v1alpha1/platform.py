@@ -1,0 +1,102 @@
+"""``spec.stores``, ``spec.serving``, ``spec.rollout`` and the rest of the platform."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from recstack_crds.v1alpha1.base import ApiModel, Name, Quantity
+from recstack_crds.v1alpha1.data import S3Location
+from recstack_crds.v1alpha1.models import SeenFilter
+
+
+class ManagedValkey(ApiModel):
+    """A Valkey that the operator makes."""
+
+    memory: Quantity = Field("256Mi", description="Memory limit.")
+    storage: Quantity = Field("1Gi", description="Size of its volume.")
+
+
+class ExternalValkey(ApiModel):
+    """A Valkey (or Redis) that is there already."""
+
+    host: str = Field(max_length=253, description="Host name.")
+    port: int = Field(6379, ge=1, le=65535, description="Port.")
+    tls: bool = Field(False, description="Use TLS.")
+    secret_name: Name | None = Field(None, description="Secret with keys username and password.")
+
+
+class Valkey(ApiModel):
+    """At most one of managed, external; none means managed with its defaults."""
+
+    managed: ManagedValkey | None = Field(None, description="Made by the operator.")
+    external: ExternalValkey | None = Field(None, description="Yours.")
+
+
+class ArtifactVolume(ApiModel):
+    """Artifacts on a ReadWriteMany volume."""
+
+    claim_name: Name | None = Field(None, description="Existing claim; left out: one is made.")
+    size: Quantity = Field("5Gi", description="Size of the claim that is made.")
+    storage_class_name: Name | None = Field(None, description="Its class; left out: the cluster's default.")
+
+
+class Artifacts(ApiModel):
+    """At most one of volume, s3; none means a volume with its defaults."""
+
+    volume: ArtifactVolume | None = Field(None, description="On a volume.")
+    s3: S3Location | None = Field(None, description="In S3.")
+
+
+class Stores(ApiModel):
+    """Where state lives."""
+
+    valkey: Valkey = Field(default_factory=Valkey, description="Seen filter and online features.")
+    artifacts: Artifacts = Field(default_factory=Artifacts, description="Packages.")
+
+
+class Graph(StrEnum):
+    """How the stages are laid out in Triton."""
+
+    FUSED = "fused"
+
+
+class Diversity(ApiModel):
+    """Ordering by score-weighted sampling without replacement (Efraimidis & Spirakis 2006)."""
+
+    enabled: bool = Field(False, description="Sample instead of sorting.")
+    temperature: float = Field(0.05, gt=0, le=10, description="Smaller follows the scores more closely.")
+
+
+class Serving(ApiModel):
+    """The pods that answer."""
+
+    replicas: int = Field(1, ge=0, le=100, description="Pods, unless autoscaling owns the number.")
+    graph: Graph = Field(Graph.FUSED, description="fused: all stages in one Triton model.")
+    candidates: int = Field(300, ge=1, le=10_000, description="Items that retrieval hands to ranking.")
+    top_k: int = Field(100, ge=1, le=1000, description="Most items a reply can hold.")
+    gpus: int = Field(0, ge=0, le=8, description="nvidia.com/gpu of each pod; 0: ONNX Runtime on CPU.")
+    cpu: Quantity = Field("500m", description="CPU request of a pod's Triton.")
+    memory: Quantity = Field("2Gi", description="Memory limit of a pod's Triton.")
+    diversity: Diversity = Field(default_factory=Diversity, description="Ordering.")
+    seen_filter: SeenFilter = Field(default_factory=SeenFilter, description="Filtering.")
+
+
+class Rollout(ApiModel):
+    """How a version takes over."""
+
+    history_limit: int = Field(3, ge=1, le=50, description="Superseded versions kept.")
+
+
+class Autoscaling(ApiModel):
+    """HorizontalPodAutoscaler on the queue time of the entry model."""
+
+    min_replicas: int = Field(1, ge=1, le=100, description="Fewest pods.")
+    max_replicas: int = Field(4, ge=1, le=100, description="Most pods.")
+    queue_milliseconds: int = Field(20, ge=1, le=10_000, description="Target mean wait of a request, ms.")
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to data when the stack is deleted."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"

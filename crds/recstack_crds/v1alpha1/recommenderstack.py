@@ -1,0 +1,47 @@
+"""RecommenderStack: a whole multistage recommender."""
+
+from pydantic import Field
+
+from recstack_crds.v1alpha1.base import ApiModel
+from recstack_crds.v1alpha1.data import Data
+from recstack_crds.v1alpha1.features import Features
+from recstack_crds.v1alpha1.models import Evaluation, Models, Training
+from recstack_crds.v1alpha1.platform import (
+    Autoscaling,
+    DeletionPolicy,
+    Rollout,
+    Serving,
+    Stores,
+)
+from recstack_crds.v1alpha1.status import Condition
+
+
+class RecommenderStackSpec(ApiModel):
+    """Everything is defaulted: ``spec: {}`` is the retail reference on generated data."""
+
+    data: Data = Field(default_factory=Data, description="Tables and columns.")
+    features: Features = Field(default_factory=Features, description="Declared features.")
+    models: Models = Field(default_factory=Models, description="Learned stages.")
+    training: Training = Field(default_factory=Training, description="How versions are trained.")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="Gates.")
+    stores: Stores = Field(default_factory=Stores, description="Valkey and artifacts.")
+    serving: Serving = Field(default_factory=Serving, description="The pods that answer.")
+    rollout: Rollout = Field(default_factory=Rollout, description="How a version takes over.")
+    autoscaling: Autoscaling | None = Field(None, description="Left out: no HPA.")
+    suspend: bool = Field(False, description="True: nothing new is started; serving goes on.")
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy.DELETE, description="Delete: packages and Valkey data go with the stack. Retain: they stay."
+    )
+
+
+class RecommenderStackStatus(ApiModel):
+    """What the operator last saw."""
+
+    observed_generation: int = Field(0, description="metadata.generation that this status speaks of.")
+    phase: str = Field("", description="Derived from the conditions, for people only.")
+    live_version: str | None = Field(None, description="ModelVersion that answers.")
+    candidate_version: str | None = Field(None, description="ModelVersion on its way.")
+    ready_replicas: int = Field(0, description="Serving pods that are ready.")
+    replicas: int = Field(0, description="Serving pods wanted.")
+    endpoint: str | None = Field(None, description="Address of the gateway inside the cluster.")
+    conditions: list[Condition] = Field(default_factory=list, description="Conditions.")
