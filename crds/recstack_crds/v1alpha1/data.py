@@ -30,13 +30,11 @@ class S3Location(ApiModel):
 
     bucket: str = Field(min_length=3, max_length=63, description="Bucket.")
     prefix: str = Field("", max_length=512, description="Key prefix, without leading slash.")
-    endpoint: str | None = Field(
-        None, max_length=512, description="URL of the server; left out: AWS."
-    )
+    endpoint: str | None = Field(None, max_length=512, description="URL of the server; left out: AWS.")
     region: str = Field("us-east-1", max_length=64, description="Region.")
     secret_name: Name | None = Field(
         None,
-        description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; left out: the pod's own identity.",
+        description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; left out: its own identity.",
     )
 
 
@@ -70,7 +68,7 @@ class Entities(ApiModel):
 class Tables(ApiModel):
     """The three tables."""
 
-    interactions: Interactions = Field(default_factory=lambda: Interactions(), description="Log of events.")
+    interactions: Interactions = Field(default_factory=Interactions, description="Log of events.")
     users: Entities = Field(
         default_factory=lambda: Entities(path="users.parquet", id="user_id"), description="Users."
     )

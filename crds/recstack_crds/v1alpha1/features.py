@@ -112,8 +112,12 @@ def _default_context() -> list[Feature]:
 class Features(ApiModel):
     """User, item and request-context features. The defaults are the retail reference's."""
 
-    user: list[Feature] = Field(default_factory=_default_user, min_length=1, max_length=64, description="Of the user.")
-    item: list[Feature] = Field(default_factory=_default_item, min_length=1, max_length=64, description="Of the item.")
+    user: list[Feature] = Field(
+        default_factory=_default_user, min_length=1, max_length=64, description="Of the user."
+    )
+    item: list[Feature] = Field(
+        default_factory=_default_item, min_length=1, max_length=64, description="Of the item."
+    )
     context: list[Feature] = Field(
         default_factory=_default_context, max_length=64, description="Of the request; columns of the log."
     )

@@ -10,9 +10,13 @@ from recstack_crds.v1alpha1.base import ApiModel, Fraction, Quantity
 class Retrieval(ApiModel):
     """Two-tower model (Yi et al. 2019, RecSys, doi:10.1145/3298689.3346996)."""
 
-    towers: list[int] = Field(default=[128, 64], min_length=1, max_length=6, description="Units of each layer of both towers.")
+    towers: list[int] = Field(
+        default=[128, 64], min_length=1, max_length=6, description="Units of each layer of both towers."
+    )
     embedding_dim: int = Field(64, ge=4, le=512, description="Width of categorical embeddings.")
-    batch_size: int = Field(1024, ge=16, le=65536, description="Rows a step; in-batch negatives: cost grows with its square.")
+    batch_size: int = Field(
+        1024, ge=16, le=65536, description="Rows a step; in-batch negatives: cost grows with its square."
+    )
     epochs: int = Field(2, ge=1, le=100, description="Passes over the training days.")
     learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's.")
 
@@ -20,8 +24,12 @@ class Retrieval(ApiModel):
 class Ranking(ApiModel):
     """DLRM (Naumov et al. 2019, arXiv:1906.00091)."""
 
-    embedding_dim: int = Field(64, ge=4, le=512, description="Width of embeddings; the bottom MLP ends in it.")
-    bottom: list[int] = Field(default=[128, 64], min_length=1, max_length=6, description="Bottom MLP; its last is embeddingDim.")
+    embedding_dim: int = Field(
+        64, ge=4, le=512, description="Width of embeddings; the bottom MLP ends in it."
+    )
+    bottom: list[int] = Field(
+        default=[128, 64], min_length=1, max_length=6, description="Bottom MLP; its last is embeddingDim."
+    )
     top: list[int] = Field(default=[128, 64, 32], min_length=1, max_length=6, description="Top MLP.")
     negatives: int = Field(5, ge=1, le=64, description="Sampled negatives for each positive.")
     batch_size: int = Field(16384, ge=16, le=131072, description="Positives a step.")

@@ -30,7 +30,8 @@ class RecommenderStackSpec(ApiModel):
     autoscaling: Autoscaling | None = Field(None, description="Left out: no HPA.")
     suspend: bool = Field(False, description="True: nothing new is started; serving goes on.")
     deletion_policy: DeletionPolicy = Field(
-        DeletionPolicy.DELETE, description="Delete: packages and Valkey data go with the stack. Retain: they stay."
+        DeletionPolicy.DELETE,
+        description="Delete: packages and Valkey data go with the stack. Retain: they stay.",
     )
 
 

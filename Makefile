@@ -1,0 +1,32 @@
+# Everything a person needs: `make demo`, `make test`. The rest are parts of those two.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CACHE ?= $(HOME)/.cache/recstack
+VENV := $(CACHE)/venvs/dev-$(shell cat requirements/dev.lock requirements/tools.lock | sha256sum | cut -c1-16)
+PY := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/controllers:$(CURDIR)/crds:$(CURDIR)/triton_templates:$(CURDIR)/gateway:$(CURDIR)/lab
+SOURCES := $(wildcard operator controllers crds triton_templates gateway lab)
+PACKAGES := $(foreach p,operator/recstack_operator controllers/recstack_controllers crds/recstack_crds triton_templates/recstack_triton_templates gateway/recstack_gateway lab/recstack_lab,$(wildcard $(p)))
+
+.PHONY: help install test lint unit
+help:  ## This text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.done: requirements/dev.lock requirements/tools.lock
+	@echo "==> Python environment in $(VENV)"
+	@rm -rf $(VENV) && python3.11 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements/tools.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)
+
+lint: install  ## ruff and mypy --strict
+	@echo "==> ruff"; $(VENV)/bin/ruff check $(SOURCES) tests; $(VENV)/bin/ruff format --check $(SOURCES) tests
+	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES)
+
+unit: install  ## Unit and golden tests
+	@echo "==> unit and golden tests"; $(PY) -m pytest tests/unit $(wildcard tests/golden)
+
+test: lint unit  ## Everything CI runs
