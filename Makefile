@@ -5,11 +5,11 @@ SHELL := /bin/bash
 CACHE ?= $(HOME)/.cache/recstack
 VENV := $(CACHE)/venvs/dev-$(shell cat requirements/dev.lock requirements/tools.lock | sha256sum | cut -c1-16)
 PY := $(VENV)/bin/python
-export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/controllers:$(CURDIR)/crds:$(CURDIR)/triton_templates:$(CURDIR)/gateway:$(CURDIR)/lab
-SOURCES := $(wildcard operator controllers crds triton_templates gateway lab)
-PACKAGES := $(foreach p,operator/recstack_operator controllers/recstack_controllers crds/recstack_crds triton_templates/recstack_triton_templates gateway/recstack_gateway lab/recstack_lab,$(wildcard $(p)))
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/controllers:$(CURDIR)/crds:$(CURDIR)/triton_templates:$(CURDIR)/gateway:$(CURDIR)/lab:$(CURDIR)/demo
+SOURCES := $(wildcard operator controllers crds triton_templates gateway lab demo)
+PACKAGES := $(foreach p,operator/recstack_operator controllers/recstack_controllers crds/recstack_crds triton_templates/recstack_triton_templates gateway/recstack_gateway lab/recstack_lab demo/recstack_demo,$(wildcard $(p)))
 
-.PHONY: help install test lint unit
+.PHONY: help install test lint unit demo
 help:  ## This text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -28,5 +28,8 @@ lint: install  ## ruff and mypy --strict
 
 unit: install  ## Unit and golden tests
 	@echo "==> unit and golden tests"; $(PY) -m pytest tests/unit $(wildcard tests/golden)
+
+demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
+	@$(PY) -m recstack_demo
 
 test: lint unit  ## Everything CI runs
