@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/controllers:$(CURDIR)/crds:$(C
 SOURCES := $(wildcard operator controllers crds triton_templates gateway lab demo)
 PACKAGES := $(foreach p,operator/recstack_operator controllers/recstack_controllers crds/recstack_crds triton_templates/recstack_triton_templates gateway/recstack_gateway lab/recstack_lab demo/recstack_demo,$(wildcard $(p)))
 
-.PHONY: help install test lint unit demo
+.PHONY: help install test lint unit demo generate verify
 help:  ## This text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -31,5 +31,11 @@ unit: install  ## Unit and golden tests
 
 demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
 	@$(PY) -m recstack_demo
+
+generate: install  ## CRDs and field tables from the pydantic models
+	@$(PY) -m recstack_crds.generate && $(PY) -m recstack_crds.docs
+
+verify: install  ## Generated files are up to date, imports point down
+	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
 
 test: lint unit  ## Everything CI runs

@@ -1,4 +1,4 @@
-"""Writes the field tables of ``docs/spec/<kind>.md`` from the models; what is around the markers is by hand."""
+"""Writes the field tables of ``docs/spec/<kind>.md`` from the models; the rest of a page is by hand."""
 
 import argparse
 import json

@@ -5,10 +5,10 @@ from recstack_crds.docs import BEGIN, END, PAGES, main, page
 
 
 def test_every_field_has_a_row_with_its_path() -> None:
-    text = page(f"a\n{BEGIN}\nold\n{END}\nz", PAGES["recommenderstack.md"])
+    text = page(f"a\n{BEGIN}\nSTALE\n{END}\nz", PAGES["recommenderstack.md"])
     assert "| `spec.serving.topK` | `100` | Most items a reply can hold. |" in text
     assert "`spec.features.user[].ops[].op` | required" in text
-    assert "old" not in text
+    assert "STALE" not in text
     assert text.startswith("a\n")
     assert text.endswith("\nz")
 
