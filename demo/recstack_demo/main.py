@@ -13,6 +13,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from recstack_demo import lab
 from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.progress import Line, changes, condition, is_true, lines
 
@@ -23,15 +24,6 @@ COLOURS = {"True": "green", "Succeeded": "green", "False": "yellow", "Failed": "
 
 class DemoFailed(RuntimeError):
     """The stack will not become ready; the message says why."""
-
-
-def lab_cluster(console: Console) -> Cluster:
-    """Bring the lab up with the images of this tree loaded."""
-    from recstack_lab import api  # noqa: PLC0415  (not needed, nor installed, with a context of your own)
-
-    console.rule("a real Kubernetes on this machine")
-    lab = api.up(console)
-    return Cluster(kubectl=str(lab.kubectl), helm=str(lab.helm), kubeconfig=str(lab.kubeconfig))
 
 
 def own_cluster(context: str) -> Cluster:
@@ -160,7 +152,7 @@ def take_down(cluster: Cluster, namespace: str, sample: Path, console: Console) 
 
 def demo(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The whole story; gives its figures."""
-    cluster = own_cluster(arguments.context) if arguments.context else lab_cluster(console)
+    cluster = own_cluster(arguments.context) if arguments.context else lab.up()
     sample = Path(arguments.sample)
     name = arguments.name
     try:
@@ -176,9 +168,7 @@ def demo(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         if not arguments.keep:
             take_down(cluster, arguments.namespace, sample, console)
             if not arguments.context:
-                from recstack_lab import api  # noqa: PLC0415
-
-                api.down(console)
+                lab.down()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,32 @@
+"""The lab, driven through its own command line, as a person would."""
+
+import subprocess
+import sys
+
+from recstack_demo.cluster import Cluster, CommandFailed, run
+
+CLI = [sys.executable, "-m", "recstack_lab.cli"]
+
+
+def _shown(*arguments: str) -> None:
+    """Run a lab command whose progress the caller sees.
+
+    Raises:
+        CommandFailed: when it fails.
+    """
+    if subprocess.run([*CLI, *arguments], check=False).returncode:
+        raise CommandFailed(f"recstack-lab {' '.join(arguments)} failed; its output above says why")
+
+
+def up() -> Cluster:
+    """A running lab with the images of this tree in it."""
+    _shown("up")
+    _shown("build-images", "--load")
+    kubeconfig = run([*CLI, "kubeconfig"]).strip()
+    kubectl, helm = (run([*CLI, "tool", name]).strip() for name in ("kubectl", "helm"))
+    return Cluster(kubectl=kubectl, helm=helm, kubeconfig=kubeconfig)
+
+
+def down() -> None:
+    """Nothing of the lab is left after this, but its caches."""
+    _shown("down")
