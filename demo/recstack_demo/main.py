@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,11 @@ def take_down(cluster: Cluster, namespace: str, sample: Path, console: Console) 
     """Delete what the demo made; each part is tried even if another fails."""
     console.rule("taking it down (KEEP=1 leaves it)")
     for step in (
-        lambda: cluster.kube(
-            "delete", "-n", namespace, "-f", str(sample), "--ignore-not-found", "--timeout=120s"
+        partial(
+            cluster.kube, "delete", "-n", namespace, "-f", str(sample), "--ignore-not-found", "--timeout=120s"
         ),
-        lambda: cluster.kube("delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"),
-        lambda: cluster.helm_run(
-            "uninstall", "recstack", "--namespace", OPERATOR_NAMESPACE, "--ignore-not-found"
-        ),
+        partial(cluster.kube, "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"),
+        partial(cluster.helm_run, "uninstall", "recstack", "-n", OPERATOR_NAMESPACE, "--ignore-not-found"),
     ):
         try:
             step()
