@@ -1,0 +1,1 @@
+"""What every reconcile needs and that knows no kind of its own."""
