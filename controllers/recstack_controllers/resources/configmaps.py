@@ -1,0 +1,86 @@
+"""ConfigMaps: a version's recipe and Triton repository, the stack's serving plan."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources.stack import Stack, Version
+
+RECIPE_KEY = "recipe.json"
+PLAN_KEY = "plan.json"
+
+
+@dataclass(frozen=True)
+class PlannedVersion:
+    """A version that pods must have loaded. ``repo`` names its ConfigMap, ``digest`` its package."""
+
+    name: str
+    digest: str
+    repo: str
+    artifacts: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every serving pod is to hold, and which version answers; ``drain``: on their way out."""
+
+    live: str | None
+    versions: tuple[PlannedVersion, ...]
+    drain: tuple[str, ...]
+
+
+def recipe(stack: Stack, version: Version) -> Manifest:
+    """Recipe of a version as the steps read it, defaults resolved."""
+    text = version.spec.recipe.model_dump_json(by_alias=True, exclude_none=True, indent=1)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": version.metadata(stack, names.recipe(version.name), "training"),
+        "immutable": True,
+        "data": {RECIPE_KEY: text + "\n"},
+    }
+
+
+def repository(stack: Stack, version: Version, files: Mapping[str, bytes]) -> Manifest:
+    """Triton repository of a version; keys are paths with ``/`` written as ``__``."""
+    data = {
+        path.replace("/", "__"): base64.b64encode(content).decode() for path, content in sorted(files.items())
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": version.metadata(stack, names.repository(stack.name, version.name, data), "repository"),
+        "immutable": True,
+        "binaryData": data,
+    }
+
+
+def plan(stack: Stack, content: Plan, generation: int) -> Manifest:
+    """Serving plan; ``generation`` rises with every change of ``content``."""
+    serving = stack.spec.serving.model_dump(mode="json", by_alias=True)
+    value = {"generation": generation, **asdict(content), "serving": serving}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": stack.metadata(names.plan(stack.name), "plan"),
+        "data": {PLAN_KEY: json.dumps(value, indent=1, sort_keys=True) + "\n"},
+    }
+
+
+def read_plan(manifest: Manifest | None) -> tuple[Plan, int]:
+    """Content and generation of a plan that was written before; empty and 0 when there is none.
+
+    Raises:
+        ValueError: a plan that recstack did not write.
+    """
+    if manifest is None:
+        return Plan(None, (), ()), 0
+    try:
+        value = json.loads(manifest["data"][PLAN_KEY])
+        versions = tuple(PlannedVersion(**one) for one in value["versions"])
+        return Plan(value["live"], versions, tuple(value["drain"])), int(value["generation"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the plan in ConfigMap {manifest['metadata']['name']} is unreadable") from error

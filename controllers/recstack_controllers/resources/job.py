@@ -1,0 +1,119 @@
+"""The Job of one training step."""
+
+from enum import StrEnum
+
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources import configmaps, pods
+from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
+
+BAD_INPUT_EXIT_CODE = 3
+CONTAINER = "step"
+CONFIG_PATH = "/etc/recstack"
+
+
+class Step(StrEnum):
+    """Training steps, in order."""
+
+    INGEST = "ingest"
+    FEATURES = "features"
+    TRAIN_RETRIEVAL = "train-retrieval"
+    TRAIN_RANKING = "train-ranking"
+    EVALUATE = "evaluate"
+    PACKAGE = "package"
+
+
+def job(stack: Stack, version: Version, step: Step) -> Manifest:
+    """Job that runs ``step`` once to success.
+
+    It has no TTL: garbage collection takes it with its version, and until then its pod's result can be
+    read.
+    """
+    training = version.spec.recipe.training
+    metadata = version.metadata(stack, names.job(version.name, step), "training")
+    metadata["labels"] |= {names.STEP: step.value}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": training.retries,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": CONTAINER,
+                            "operator": "In",
+                            "values": [BAD_INPUT_EXIT_CODE],
+                        },
+                    },
+                    # Taken off its node: not the step's fault, so no retry is used up.
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+                ]
+            },
+            "template": {
+                "metadata": {"labels": dict(metadata["labels"])},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": pods.pod_security(),
+                    "containers": [_container(stack, version, step)],
+                    "volumes": _volumes(stack, version),
+                },
+            },
+        },
+    }
+
+
+def _container(stack: Stack, version: Version, step: Step) -> Manifest:
+    training = version.spec.recipe.training
+    source = version.spec.recipe.data.source
+    # Only ingest reads the source, only later steps write artifacts: their credentials never meet.
+    location = source.s3 if step is Step.INGEST and source.s3 else stack.artifacts_s3
+    mounts: list[Manifest] = [
+        {"name": "work", "mountPath": "/work"},
+        {"name": "tmp", "mountPath": "/tmp"},
+        {"name": "recipe", "mountPath": CONFIG_PATH, "readOnly": True},
+    ]
+    if stack.artifacts_claim:
+        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
+    if source.volume:
+        mounts.append({"name": "data", "mountPath": "/data", "readOnly": True})
+    return {
+        "name": CONTAINER,
+        "image": stack.settings.images.training,
+        "imagePullPolicy": stack.settings.image_pull_policy,
+        "command": [
+            "python", "-m", "recstack_training", step.value,
+            "--config", f"{CONFIG_PATH}/{configmaps.RECIPE_KEY}",
+            "--work", "/work",
+            "--artifacts", stack.artifacts_uri,
+            "--version", version.name,
+            "--stack", f"{stack.namespace}/{stack.name}",
+            "--image", stack.settings.images.training,
+        ],
+        # Libraries write caches below HOME, and the image's user has none of its own.
+        "env": [{"name": "HOME", "value": "/tmp"}, *pods.s3_environment(location)],
+        "resources": pods.resources(training.cpu, training.memory, training.gpus),
+        "securityContext": pods.container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }  # fmt: skip
+
+
+def _volumes(stack: Stack, version: Version) -> list[Manifest]:
+    source = version.spec.recipe.data.source
+    volumes: list[Manifest] = [
+        {"name": "work", "persistentVolumeClaim": {"claimName": names.work(stack.name)}},
+        pods.temporary("tmp"),
+        {"name": "recipe", "configMap": {"name": names.recipe(version.name)}},
+    ]
+    if stack.artifacts_claim:
+        claim = {"claimName": stack.artifacts_claim}
+        volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
+    if source.volume:
+        claim_name = source.volume.claim_name
+        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim_name, "readOnly": True}})
+    return volumes

@@ -1,0 +1,44 @@
+"""NetworkPolicies: who may open a connection to what."""
+
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources.stack import Stack
+
+
+def _policy(stack: Stack, name: str, component: str, ingress: list[Manifest]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": stack.metadata(name, component),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(stack.name, component)},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    }
+
+
+def serving(stack: Stack) -> Manifest:
+    """The gateway's port for everybody; Triton is reached by nobody but its gateway."""
+    ports = [{"port": names.GATEWAY_PORT, "protocol": "TCP"}]
+    return _policy(stack, names.gateway(stack.name), "serving", [{"ports": ports}])
+
+
+def valkey(stack: Stack) -> Manifest:
+    """Valkey's port for the stack's own serving pods."""
+    return _policy(
+        stack,
+        names.valkey(stack.name),
+        "valkey",
+        [
+            {
+                "from": [{"podSelector": {"matchLabels": names.selector(stack.name, "serving")}}],
+                "ports": [{"port": names.VALKEY_PORT, "protocol": "TCP"}],
+            }
+        ],
+    )
+
+
+def training(stack: Stack) -> Manifest:
+    """Nobody connects to a training step."""
+    return _policy(stack, names.training(stack.name), "training", [])

@@ -1,0 +1,58 @@
+"""What all pods share: the restricted Pod Security Standard, resources, S3 credentials."""
+
+from recstack_crds.v1alpha1.data import S3Location
+
+from recstack_controllers.kit.cluster import Manifest
+
+USER = 65532
+GPU = "nvidia.com/gpu"
+
+
+def pod_security() -> Manifest:
+    """Pod security context of the ``restricted`` standard; fsGroup makes volumes writable."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    """Container security context of the ``restricted`` standard."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def resources(cpu: str, memory: str, gpus: int) -> Manifest:
+    """CPU is requested, not limited: throttling hurts latency more than a neighbour does."""
+    limits: Manifest = {"memory": memory}
+    if gpus:
+        limits[GPU] = gpus
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
+
+
+def s3_environment(location: S3Location | None) -> list[Manifest]:
+    """Environment of the AWS SDKs for ``location``; without Secret the pod's own identity is used."""
+    if location is None:
+        return []
+    result: list[Manifest] = [{"name": "AWS_DEFAULT_REGION", "value": location.region}]
+    if location.endpoint:
+        result.append({"name": "AWS_ENDPOINT_URL", "value": location.endpoint})
+    if location.secret_name:
+        result.extend(
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": location.secret_name, "key": key}}}
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        )
+    return result
+
+
+def temporary(name: str, medium: str | None = None, size: str | None = None) -> Manifest:
+    """A volume that lives as long as its pod."""
+    source: Manifest = {}
+    if medium:
+        source["medium"] = medium
+    if size:
+        source["sizeLimit"] = size
+    return {"name": name, "emptyDir": source}

@@ -1,0 +1,150 @@
+"""The serving pods: Triton and its gateway."""
+
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources import pods, valkey
+from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
+
+COMPONENT = "serving"
+PLAN_PATH = "/etc/recstack/plan"
+MODELS_PATH = "/models"
+GATEWAY_MEMORY = "512Mi"
+SHARED_MEMORY = "256Mi"
+"""Triton's python backend passes tensors through /dev/shm; a container's own is 64 MiB."""
+
+
+def deployment(stack: Stack, credentials_version: str) -> Manifest:
+    """Deployment of the pods.
+
+    ``credentials_version`` is the resourceVersion of the Valkey credentials, and the serving settings are
+    hashed: a change of either replaces pods, which read both only when they start.
+    """
+    spec = stack.spec.serving
+    settings_digest = names.digest(
+        spec.model_dump(mode="json", by_alias=True, exclude={"replicas", "gpus", "cpu", "memory"})
+    )
+    result: Manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": stack.metadata(names.gateway(stack.name), COMPONENT),
+        "spec": {
+            "selector": {"matchLabels": names.selector(stack.name, COMPONENT)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {
+                    "labels": names.labels(stack.name, COMPONENT),
+                    "annotations": {
+                        f"{names.GROUP}/serving": settings_digest,
+                        f"{names.GROUP}/valkey": credentials_version,
+                    },
+                },
+                "spec": {
+                    "serviceAccountName": names.gateway(stack.name),
+                    "automountServiceAccountToken": True,
+                    "enableServiceLinks": False,
+                    "securityContext": pods.pod_security(),
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": [_triton(stack), _gateway(stack)],
+                    "volumes": _volumes(stack),
+                },
+            },
+        },
+    }
+    if stack.spec.autoscaling is None:  # else the autoscaler owns the number
+        result["spec"]["replicas"] = spec.replicas
+    return result
+
+
+def _container(stack: Stack, name: str, module: str) -> Manifest:
+    return {
+        "name": name,
+        "image": stack.settings.images.serving,
+        "imagePullPolicy": stack.settings.image_pull_policy,
+        "command": ["python", "-m", f"recstack_gateway.{module}"],
+        "securityContext": pods.container_security(),
+    }
+
+
+def _triton(stack: Stack) -> Manifest:
+    spec = stack.spec.serving
+    return _container(stack, "triton", "triton_server") | {
+        "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
+        "volumeMounts": [
+            {"name": "models", "mountPath": MODELS_PATH},
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _gateway(stack: Stack) -> Manifest:
+    mounts: list[Manifest] = [
+        {"name": "models", "mountPath": MODELS_PATH},
+        {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if stack.artifacts_claim:
+        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
+    return _container(stack, "gateway", "main") | {
+        "env": [
+            {"name": "RECSTACK_NAMESPACE", "value": stack.namespace},
+            {"name": "RECSTACK_STACK", "value": stack.name},
+            {"name": "ARTIFACTS", "value": stack.artifacts_uri},
+            {
+                "name": "VALKEY_URL",
+                "valueFrom": {"secretKeyRef": {"name": names.valkey(stack.name), "key": valkey.URL}},
+            },
+            *pods.s3_environment(stack.artifacts_s3),
+        ],
+        "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
+        "readinessProbe": _probe("/readyz", period=2, failures=3),
+        "livenessProbe": _probe("/healthz", period=10, failures=6),
+        # Between removal from the endpoints and the signal, so that no proxy still sends here.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
+        "resources": pods.resources("100m", GATEWAY_MEMORY, 0),
+        "volumeMounts": mounts,
+    }
+
+
+def _probe(path: str, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
+
+
+def _volumes(stack: Stack) -> list[Manifest]:
+    volumes = [
+        pods.temporary("models"),
+        pods.temporary("tmp"),
+        pods.temporary("shm", "Memory", SHARED_MEMORY),
+        {"name": "plan", "configMap": {"name": names.plan(stack.name)}},
+    ]
+    if stack.artifacts_claim:
+        volumes.append(
+            {
+                "name": "artifacts",
+                "persistentVolumeClaim": {"claimName": stack.artifacts_claim, "readOnly": True},
+            }
+        )
+    return volumes
+
+
+def service(stack: Stack) -> Manifest:
+    """Service of the gateways, named as the stack."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": stack.metadata(stack.name, COMPONENT),
+        "spec": {
+            "selector": names.selector(stack.name, COMPONENT),
+            "ports": [{"name": "http", "port": names.GATEWAY_PORT, "targetPort": "http"}],
+        },
+    }
+
+
+def endpoint(stack: Stack) -> str:
+    """Address of the Service inside the cluster."""
+    return f"http://{stack.name}.{stack.namespace}.svc:{names.GATEWAY_PORT}"
