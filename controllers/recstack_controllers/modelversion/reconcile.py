@@ -1,0 +1,227 @@
+"""Bring one ModelVersion forward: the next step's Job, then its stand in serving."""
+
+from recstack_crds.v1alpha1 import ModelVersionSpec, ModelVersionStatus, RecommenderStackSpec
+from recstack_crds.v1alpha1.modelversion import StepStatus
+
+from recstack_controllers import kinds
+from recstack_controllers.kit import names, status
+from recstack_controllers.kit.apply import apply
+from recstack_controllers.kit.clock import Clock
+from recstack_controllers.kit.cluster import Cluster, EventType, Manifest
+from recstack_controllers.kit.conditions import Conditions, State
+from recstack_controllers.kit.errors import Stalled, Waiting
+from recstack_controllers.modelversion import results, serving
+from recstack_controllers.modelversion.results import JobState
+from recstack_controllers.modelversion.status import BY_STEP, ORDER, missed, phase, set_steps
+from recstack_controllers.resources import configmaps
+from recstack_controllers.resources import job as jobs
+from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.stack import Stack, Version
+from recstack_controllers.settings import Outcome, Settings
+
+POLL = 3.0
+"""Seconds between looks while something moves; events of Jobs come sooner, those of pods' loading do not."""
+
+
+async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
+    """One pass; safe to repeat and to cut off anywhere.
+
+    Raises:
+        ClusterError: the API server failed; try again. 409: the object changed meanwhile, also try again.
+    """
+    live = await cluster.get(kinds.MODEL_VERSION, namespace, name)
+    if live is None or live["metadata"].get("deletionTimestamp"):
+        return Outcome(None)
+    run = _Run(cluster, clock, settings, live)
+    try:
+        return await run.forward()
+    except Waiting as waiting:
+        run.set("Ready", State.FALSE, "Waiting", waiting.message)
+        run.set("Reconciling", State.TRUE, waiting.reason, waiting.message)
+        run.set("Stalled", State.FALSE, "NotStalled", "")
+        await run.record()
+        return Outcome(waiting.retry_after)
+    except Stalled as stalled:
+        run.set("Ready", State.FALSE, stalled.reason, stalled.action)
+        run.set("Reconciling", State.FALSE, "Stalled", "")
+        run.set("Stalled", State.TRUE, stalled.reason, stalled.action)
+        if not run.was_stalled:
+            run.tell("Warning", stalled.reason, stalled.action)
+        await run.record()
+        return Outcome(None)
+
+
+class _Run:
+    """One pass over one version; events are sent after the status they tell of is written."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, settings: Settings, live: Manifest) -> None:
+        metadata = live["metadata"]
+        self._cluster, self._settings, self._live = cluster, settings, live
+        self._namespace = metadata["namespace"]
+        self._version = Version(
+            metadata["name"], metadata["uid"], ModelVersionSpec.model_validate(live["spec"])
+        )
+        self._before = ModelVersionStatus.model_validate(live.get("status") or {})
+        self._conditions = Conditions(self._before.conditions, metadata["generation"], clock.now())
+        known = {step.name: step for step in self._before.steps}
+        self._steps = {step: known.get(step) or StepStatus(name=step, state="Pending") for step in Step}
+        self._package, self._metrics = self._before.package, dict(self._before.metrics)
+        self._events: list[tuple[EventType, str, str]] = []
+        self.was_stalled = self._conditions.is_true("Stalled")
+
+    def set(self, type: str, state: State, reason: str, message: str) -> None:
+        """Set a condition."""
+        self._conditions.set(type, state, reason, message)
+
+    def tell(self, type: EventType, reason: str, message: str) -> None:
+        """Queue an event."""
+        self._events.append((type, reason, message))
+
+    async def record(self) -> None:
+        """Write the status if it differs, then send the events."""
+        wanted = ModelVersionStatus(
+            observed_generation=self._live["metadata"]["generation"],
+            phase=phase(self._conditions),
+            steps=list(self._steps.values()),
+            package=self._package,
+            metrics=self._metrics,
+            conditions=self._conditions.as_list(ORDER),
+        )
+        self._live = await status.write(self._cluster, kinds.MODEL_VERSION, self._live, wanted)
+        for event in self._events:
+            await self._cluster.event(self._live, *event)
+        self._events.clear()
+
+    async def forward(self) -> Outcome:
+        """Steps in order, gates between evaluate and package, then serving."""
+        stack = await self._stack()
+        for step in Step:
+            if self._steps[step].state != "Succeeded":
+                return await self._step(stack, step)
+            if step is Step.EVALUATE:
+                self._gates()
+        return await self._serve()
+
+    async def _stack(self) -> Stack:
+        name = self._version.spec.stack
+        found = await self._cluster.get(kinds.RECOMMENDER_STACK, self._namespace, name)
+        if found is None:
+            raise Waiting(
+                "StackMissing", f"There is no RecommenderStack {name} in {self._namespace}: create it.", 30
+            )
+        spec = RecommenderStackSpec.model_validate(found.get("spec") or {})
+        return Stack(self._namespace, name, found["metadata"]["uid"], spec, self._settings)
+
+    def _gates(self) -> None:
+        gap = missed(self._version.spec.recipe.evaluation.gates, self._metrics)
+        if gap:
+            self.set("Evaluated", State.FALSE, "GateMissed", f"{gap}.")
+            raise Stalled(
+                "GateMissed",
+                f"{gap}: it will not serve. Train it otherwise or lower the gate in the stack.",
+            )
+        measured = ", ".join(f"{name} {value:.4g}" for name, value in sorted(self._metrics.items()))
+        self.set("Evaluated", State.TRUE, "GatesPassed", f"Measured on the held-out days: {measured}.")
+
+    async def _step(self, stack: Stack, step: Step) -> Outcome:
+        name = names.job(self._version.name, step)
+        job = await self._cluster.get(kinds.JOB, self._namespace, name)
+        if job is None:
+            return await self._start(stack, step, name)
+        labels = {names.VERSION: self._version.name, names.STEP: step.value}
+        pods = await self._cluster.list(kinds.POD, self._namespace, labels)
+        report = results.read(job, pods, self._version.spec.recipe.training.memory)
+        if report.state is JobState.RUNNING:
+            self._steps[step] = StepStatus(name=step, state="Running", job=name, message=report.message)
+            return await self._moving(step)
+        if report.state is JobState.FAILED and report.failure is not None:
+            self._fail(step, name, report.failure)
+        if report.result is None:
+            # The pod went before its result was read. The step keeps its result on the work volume and
+            # a second run only prints it again, so nothing is computed twice.
+            await self._cluster.delete(kinds.JOB, self._namespace, name, "Foreground")
+            return Outcome(POLL)
+        return await self._succeed(stack, step, name, report.result, report.wall)
+
+    async def _start(self, stack: Stack, step: Step, name: str) -> Outcome:
+        if stack.spec.suspend:
+            text = f"Step {step} begins when spec.suspend of stack {stack.name} is false."
+            set_steps(self._conditions, list(self._steps.values()))
+            self.set("Ready", State.FALSE, "Suspended", text)
+            self.set("Reconciling", State.FALSE, "Suspended", text)
+            self.set("Stalled", State.FALSE, "NotStalled", "")
+            await self.record()
+            return Outcome(None)
+        await apply(self._cluster, kinds.CONFIG_MAP, configmaps.recipe(stack, self._version))
+        await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step))
+        if step is Step.INGEST:
+            self.tell("Normal", "TrainingStarted", f"Training of {self._version.name} has started.")
+        self._steps[step] = StepStatus(name=step, state="Running", job=name)
+        return await self._moving(step)
+
+    async def _moving(self, step: Step) -> Outcome:
+        found = self._steps[step]
+        text = f"Step {step} is running" + (f": {found.message}" if found.message else ".")
+        self._reconciling("Training", text)
+        set_steps(self._conditions, list(self._steps.values()))
+        if all(self._steps[s].state == "Succeeded" for s in BY_STEP if BY_STEP[s] == "Evaluated"):
+            self._gates()
+        await self.record()
+        return Outcome(POLL)
+
+    def _reconciling(self, reason: str, message: str) -> None:
+        self.set("Ready", State.FALSE, reason, message)
+        self.set("Reconciling", State.TRUE, reason, message)
+        self.set("Stalled", State.FALSE, "NotStalled", "")
+
+    def _fail(self, step: Step, job: str, failure: results.Failure) -> None:
+        self._steps[step] = StepStatus(name=step, state="Failed", job=job, message=failure.message)
+        set_steps(self._conditions, list(self._steps.values()))
+        if failure.bad_input:
+            self.set("DataReady", State.FALSE, failure.reason, failure.message)
+        raise Stalled(failure.reason, failure.message)
+
+    async def _succeed(
+        self, stack: Stack, step: Step, job: str, result: results.StepResult, wall: float | None
+    ) -> Outcome:
+        self._steps[step] = StepStatus(
+            name=step, state="Succeeded", job=job, compute_seconds=result.compute_seconds, wall_seconds=wall
+        )
+        self._metrics |= result.metrics
+        self._package = result.package or self._package
+        if step is Step.PACKAGE and self._package is None:
+            failure = results.Failure("ResultUnreadable", f"Job {job} published no package: see its log.")
+            self._fail(step, job, failure)
+        self.tell("Normal", "StepSucceeded", f"Step {step} took {result.compute_seconds:.1f} s of compute.")
+        self._reconciling("Training", f"Step {step} is done.")
+        set_steps(self._conditions, list(self._steps.values()))
+        # Recorded before anything else is begun: from here on the step's Job may vanish.
+        await self.record()
+        return await self.forward()
+
+    async def _serve(self) -> Outcome:
+        metadata = self._live["metadata"]
+        set_steps(self._conditions, list(self._steps.values()))
+        self._gates()
+        promoted = (metadata.get("annotations") or {}).get(names.PROMOTE) == "true"
+        was_live = self._conditions.is_true("Live")
+        stand = await serving.observe(
+            self._cluster,
+            self._namespace,
+            self._version,
+            self._package or "",
+            metadata["creationTimestamp"],
+            promoted=promoted,
+        )
+        self.set("Loaded", *stand.loaded)
+        self.set("Live", *stand.live)
+        if stand.settled:
+            self.set("Ready", State.TRUE, stand.live[1], stand.live[2])
+            self.set("Reconciling", State.FALSE, "Settled", "")
+            self.set("Stalled", State.FALSE, "NotStalled", "")
+        else:
+            self._reconciling("Loading", stand.loaded[2])
+        if self._conditions.is_true("Live") and not was_live:
+            self.tell("Normal", "Live", f"{self._version.name} answers all requests from now on.")
+        await self.record()
+        return Outcome(None if stand.settled else POLL)

@@ -1,0 +1,45 @@
+"""How a packaged version stands in serving, read from the stack's plan and its pods."""
+
+from recstack_crds.v1alpha1.modelversion import Promote
+
+from recstack_controllers import kinds, proof
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Cluster
+from recstack_controllers.kit.conditions import State
+from recstack_controllers.modelversion.status import Service
+from recstack_controllers.resources.configmaps import read_plan
+from recstack_controllers.resources.stack import Version
+
+
+async def observe(
+    cluster: Cluster, namespace: str, version: Version, digest: str, created: str, *, promoted: bool
+) -> Service:
+    """Stand of ``version``; pods are asked only while it is a candidate."""
+    name, spec = version.name, version.spec
+    plan, _ = read_plan(await cluster.get(kinds.CONFIG_MAP, namespace, names.plan(spec.stack)))
+    if plan.live == name:
+        return Service(
+            (State.TRUE, "Proven", "Every serving pod proved it before it took requests."),
+            (State.TRUE, "Live", f"It answers the requests to {spec.stack}."),
+            settled=True,
+        )
+    not_live = (
+        State.FALSE,
+        "NotLive",
+        f"Version {plan.live} is live." if plan.live else "No version is live.",
+    )
+    if name in {planned.name for planned in plan.versions}:
+        found = proof.judge(await proof.observe(cluster, namespace, spec.stack), name, digest)
+        state = State.TRUE if found.verdict is proof.Verdict.PROVEN else State.FALSE
+        reason = {"Pending": "Loading", "Failed": "LoadFailed", "Proven": "Proven"}[found.verdict]
+        return Service((state, reason, f"{found.message}."), not_live, settled=False)
+    if spec.promote is Promote.MANUAL and not promoted:
+        text = f"Packaged; annotate it with {names.PROMOTE}=true to let it serve."
+        return Service((State.FALSE, "AwaitsPromotion", text), not_live, settled=True)
+    if plan.live is not None:
+        live = await cluster.get(kinds.MODEL_VERSION, namespace, plan.live)
+        if live is not None and live["metadata"]["creationTimestamp"] >= created:
+            text = f"Version {plan.live} took its place."
+            return Service((State.FALSE, "Superseded", text), (State.FALSE, "Superseded", text), settled=True)
+    text = f"Packaged; stack {spec.stack} will hand it to its pods."
+    return Service((State.FALSE, "Queued", text), not_live, settled=False)
