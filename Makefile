@@ -38,4 +38,4 @@ generate: install  ## CRDs and field tables from the pydantic models
 verify: install  ## Generated files are up to date, imports point down
 	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
 
-test: lint unit  ## Everything CI runs
+test: lint verify unit  ## Everything CI runs

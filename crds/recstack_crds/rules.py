@@ -1,0 +1,146 @@
+"""What OpenAPI cannot say: CEL rules and list keys, by model.
+
+A rule sees only what the author wrote: defaults are not in the schema (they would show as drift in a
+GitOps tool), so each rule falls back to the model's own default where a field is absent.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recstack_crds.v1alpha1.base import ApiModel
+from recstack_crds.v1alpha1.data import Source
+from recstack_crds.v1alpha1.features import Features, Operator
+from recstack_crds.v1alpha1.models import Ranking
+from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
+from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, Serving, Valkey
+from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
+
+Rule = Mapping[str, str]
+
+MAX_STACK_NAME = 36  # leaves room for "-<hash8>-train-retrieval" within the 63 characters of a label
+MAX_VERSION_NAME = 47
+
+
+def _rule(rule: str, message: str) -> Rule:
+    return {"rule": rule, "message": message}
+
+
+def _or_default(model: type[ApiModel], field: str) -> str:
+    """CEL for ``self.<field>``, or the model's default when the author left it out."""
+    info = model.model_fields[field]
+    alias = info.alias or field
+    default: Any = info.get_default(call_default_factory=True, validated_data={})
+    return f"(has(self.{alias}) ? self.{alias} : {default})"
+
+
+def _last(model: type[ApiModel], field: str) -> str:
+    info = model.model_fields[field]
+    default: Any = info.get_default(call_default_factory=True, validated_data={})
+    return f"(has(self.{field}) ? self.{field}[size(self.{field}) - 1] : {default[-1]})"
+
+
+def _count(*fields: str) -> str:
+    return f"[{', '.join(f'has(self.{name})' for name in fields)}].filter(x, x).size()"
+
+
+def _disjoint(one: str, other: str) -> Rule:
+    return _rule(
+        f"!has(self.{one}) || !has(self.{other}) || "
+        f"self.{one}.all(a, !self.{other}.exists(b, b.name == a.name))",
+        f"a feature's name must be unique in the stack: {one} and {other} share one",
+    )
+
+
+def _artifacts(of: str) -> str:
+    return f"(has({of}.stores) && has({of}.stores.artifacts) ? [{of}.stores.artifacts] : [])"
+
+
+def _name(kind: str, most: int) -> Rule:
+    return _rule(
+        f"size(self.metadata.name) <= {most} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        f"the name of a {kind} must be a DNS label that begins with a letter, at most {most} characters",
+    )
+
+
+RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
+    Source: (
+        _rule(
+            f"{_count('synthetic', 'volume', 's3')} == 1",
+            "set exactly one of synthetic, volume and s3",
+        ),
+    ),
+    Valkey: (_rule("!(has(self.managed) && has(self.external))", "set at most one of managed and external"),),
+    Artifacts: (_rule("!(has(self.volume) && has(self.s3))", "set at most one of volume and s3"),),
+    Operator: (
+        _rule(
+            "self.op != 'Bucketize' || (has(self.boundaries) && size(self.boundaries) > 0)",
+            "Bucketize needs boundaries",
+        ),
+        _rule(
+            "self.op == 'Bucketize' || !has(self.boundaries)",
+            "only Bucketize takes boundaries",
+        ),
+        _rule(
+            "!has(self.boundaries) || self.boundaries.isSorted()",
+            "boundaries must rise",
+        ),
+    ),
+    Features: (
+        _disjoint("user", "item"),
+        _disjoint("user", "context"),
+        _disjoint("item", "context"),
+        _rule(
+            "!has(self.item) || self.item.all(f, !has(f.mostFrequent))",
+            "mostFrequent is for user features only",
+        ),
+        _rule(
+            "!has(self.context) || self.context.all(f, !has(f.mostFrequent))",
+            "mostFrequent is for user features only",
+        ),
+    ),
+    Ranking: (
+        _rule(
+            f"{_last(Ranking, 'bottom')} == {_or_default(Ranking, 'embedding_dim')}",
+            "the last of bottom must equal embeddingDim "
+            f"(defaults: bottom {Ranking().bottom}, embeddingDim {Ranking().embedding_dim})",
+        ),
+    ),
+    Serving: (
+        _rule(
+            f"{_or_default(Serving, 'top_k')} <= {_or_default(Serving, 'candidates')}",
+            "topK must not be more than candidates "
+            f"(defaults: topK {Serving().top_k}, candidates {Serving().candidates})",
+        ),
+    ),
+    Autoscaling: (
+        _rule(
+            f"{_or_default(Autoscaling, 'min_replicas')} <= {_or_default(Autoscaling, 'max_replicas')}",
+            "minReplicas must not be more than maxReplicas "
+            f"(defaults: {Autoscaling().min_replicas} and {Autoscaling().max_replicas})",
+        ),
+    ),
+    RecommenderStackSpec: (
+        _rule(
+            f"{_artifacts('self')} == {_artifacts('oldSelf')}",
+            "stores.artifacts is immutable: packages are not moved; make a new stack",
+        ),
+    ),
+    ModelVersionSpec: (
+        _rule("self == oldSelf", "the spec of a ModelVersion is immutable: make a new ModelVersion"),
+    ),
+}
+
+ROOT_RULES: Mapping[str, tuple[Rule, ...]] = {
+    "RecommenderStack": (_name("RecommenderStack", MAX_STACK_NAME),),
+    "ModelVersion": (_name("ModelVersion", MAX_VERSION_NAME),),
+}
+
+# Lists whose items have a key: server-side apply merges them, and the API server refuses doubles.
+LIST_KEYS: Mapping[tuple[type[ApiModel], str], tuple[str, ...]] = {
+    (RecommenderStackStatus, "conditions"): ("type",),
+    (ModelVersionStatus, "conditions"): ("type",),
+    (ModelVersionStatus, "steps"): ("name",),
+    (Features, "user"): ("name",),
+    (Features, "item"): ("name",),
+    (Features, "context"): ("name",),
+}
