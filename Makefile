@@ -20,6 +20,18 @@ $(VENV)/.done: requirements/dev.lock requirements/tools.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.lock
 	@touch $@
 
+# Environments of two images, with pytest on top: their code is tested with the packages that it runs with.
+SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+$(SERVING)/.done: LOCK := gateway/requirements.lock
+$(TRAINING)/.done: LOCK := training_images/merlin/requirements.lock
+$(SERVING)/.done $(TRAINING)/.done: | $(VENV)/.done
+	@echo "==> Python environment in $(@D)"
+	@rm -rf $(@D) && python3.11 -m venv $(@D)
+	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $(LOCK)
+	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r requirements/pytest.lock
+	@touch $@
+
 install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)
 
 lint: install  ## ruff and mypy --strict

@@ -1,0 +1,1 @@
+"""Programs that run inside a node. They use the standard library only."""

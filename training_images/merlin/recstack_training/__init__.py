@@ -1,0 +1,1 @@
+"""The training steps: from tables to a content-addressed package of one recommender version."""

@@ -1,0 +1,105 @@
+"""Where packages and source files live: a folder or any S3 server."""
+
+import fnmatch
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+from recstack_crds.v1alpha1.data import S3Location
+
+from recstack_training.errors import BadInput
+
+
+class Store(Protocol):
+    """Write-once files under an address."""
+
+    def put(self, path: Path, key: str) -> None:
+        """Copy a local file to ``key``; visible only when complete."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether ``key`` is there."""
+        ...
+
+
+class Folder:
+    """A store in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: Path, key: str) -> None:
+        """Copy beside the target and rename, so that readers never see half a file."""
+        target = self._root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return (self._root / key).is_file()
+
+
+class Bucket:
+    """A store in an S3 bucket; a put is atomic there."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self._client, self._bucket, self._prefix = client, bucket, prefix
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    def put(self, path: Path, key: str) -> None:
+        """Upload, in parts when large."""
+        self._client.upload_file(str(path), self._bucket, self._key(key))
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
+
+
+def s3_client(endpoint: str | None = None, region: str | None = None) -> Any:
+    """A client from the AWS_* variables; AWS_ENDPOINT_URL names another server than AWS."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=endpoint or os.environ.get("AWS_ENDPOINT_URL"), region_name=region)
+
+
+def open_store(uri: str) -> Store:
+    """The store at ``file:///path`` or ``s3://bucket/prefix``; ``BadInput`` for another scheme."""
+    parsed = urlparse(uri)
+    if parsed.scheme == "file":
+        return Folder(Path(parsed.path))
+    if parsed.scheme == "s3":
+        return Bucket(s3_client(), parsed.netloc, parsed.path.strip("/"))
+    raise BadInput("InvalidArtifacts", f"Artifacts {uri!r}: expected file:///... or s3://....")
+
+
+def download(location: S3Location, patterns: tuple[str, ...], folder: Path) -> None:
+    """Fetch the objects below the location whose relative key matches a pattern; those that are here stay."""
+    client = s3_client(location.endpoint, location.region)
+    prefix = f"{location.prefix.strip('/')}/" if location.prefix else ""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            name = item["Key"][len(prefix) :]
+            target = folder / name
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+                continue
+            if target.exists() and target.stat().st_size == item["Size"]:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.part")
+            client.download_file(location.bucket, item["Key"], str(temporary))
+            os.replace(temporary, target)

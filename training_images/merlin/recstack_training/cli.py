@@ -1,0 +1,86 @@
+"""Arguments in, one step, result out: the only place that prints and chooses an exit status."""
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from recstack_crds.v1alpha1.modelversion import Recipe
+
+from recstack_training.context import STEPS, Context, StepResult, once
+from recstack_training.errors import BAD_INPUT_EXIT_CODE, BadInput
+
+TERMINATION_LIMIT = 4096
+"""Kubernetes keeps no more bytes of a termination message."""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; argparse exits with 2 on a wrong one."""
+    parser = argparse.ArgumentParser(prog="recstack_training")
+    parser.add_argument("step", choices=[*STEPS, "all"])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--artifacts", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--image", default="")
+    parser.add_argument("--data", type=Path, default=Path("/data"))
+    parser.add_argument("--termination-log", type=Path, default=Path("/dev/termination-log"))
+    return parser.parse_args(argv)
+
+
+def _recipe(path: Path) -> Recipe:
+    try:
+        return Recipe.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        raise BadInput("MissingFile", f"{path} does not exist; mount the recipe there.", str(path)) from None
+    except ValidationError as error:
+        raise BadInput(
+            "InvalidRecipe", f"The recipe does not match the API: {error.errors()[0]}.", str(path)
+        ) from None
+
+
+def run_step(ctx: Context, step: str) -> StepResult:
+    """Run one step, once. Modules are imported late: only training steps pay for TensorFlow."""
+    module = importlib.import_module(f"recstack_training.steps.{step.replace('-', '_')}")
+
+    def body(folder: Path) -> StepResult:
+        start = time.perf_counter()
+        metrics, package = module.run(ctx, folder)
+        return StepResult(step, time.perf_counter() - start, metrics, package)
+
+    return once(ctx, step, body)
+
+
+def report(value: dict[str, Any], log: Path) -> None:
+    """Print as the last line of stdout and write the termination message, shortened to what fits."""
+    text = json.dumps(value, sort_keys=True)
+    if len(text.encode()) > TERMINATION_LIMIT and "error" in value:
+        value["error"]["message"] = value["error"]["message"][:2000]
+        text = json.dumps(value, sort_keys=True)
+    print(text, flush=True)
+    try:
+        log.write_text(text[:TERMINATION_LIMIT])
+    except OSError:
+        print(f"no termination log at {log}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step named on the command line; return the exit status (3: bad input, never retry)."""
+    args = parse(argv)
+    step = args.step
+    try:
+        ctx = Context(
+            _recipe(args.config), args.work, args.artifacts, args.version, args.stack, args.image, args.data
+        )
+        for step in STEPS if args.step == "all" else (args.step,):
+            report(run_step(ctx, step).as_json(), args.termination_log)
+    except BadInput as error:
+        report({"step": step, "error": error.as_json()}, args.termination_log)
+        return BAD_INPUT_EXIT_CODE
+    return 0

@@ -1,0 +1,75 @@
+"""What every step is given, and where its intermediate state lies."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recstack_crds.v1alpha1.modelversion import Recipe
+
+STEPS = ("ingest", "features", "train-retrieval", "train-ranking", "evaluate", "package")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step reports: its time in seconds, numbers by name, the package's digest if it made one."""
+
+    step: str
+    compute_seconds: float
+    metrics: dict[str, float]
+    package: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as the operator reads it."""
+        return {
+            "step": self.step,
+            "computeSeconds": round(self.compute_seconds, 3),
+            "metrics": self.metrics,
+            "package": self.package,
+        }
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted."""
+
+    recipe: Recipe
+    work: Path
+    artifacts: str
+    version: str
+    stack: str
+    image: str
+    data: Path = Path("/data")
+
+    @property
+    def run(self) -> Path:
+        """Folder of this version's intermediate state."""
+        return self.work / "runs" / self.version
+
+    def folder(self, step: str) -> Path:
+        """Folder of a finished step."""
+        return self.run / step
+
+
+def once(ctx: Context, step: str, body: Callable[[Path], StepResult]) -> StepResult:
+    """Run ``body`` on a temporary folder that becomes the step's folder when it succeeds.
+
+    A step that is done already is not run again: its recorded result is returned. A folder without
+    ``done.json`` cannot be seen by later steps, so a killed step leaves nothing half-made behind.
+    """
+    final = ctx.folder(step)
+    done = final / "done.json"
+    if done.exists():
+        old = json.loads(done.read_text())
+        return StepResult(old["step"], old["computeSeconds"], old["metrics"], old["package"])
+    temporary = ctx.run / f".{step}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    result = body(temporary)
+    (temporary / "done.json").write_text(json.dumps(result.as_json(), sort_keys=True))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    return result

@@ -1,0 +1,65 @@
+"""Training rows: the log's events joined with the encoded tables."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from recstack_triton_templates.stages.transforms import Array
+
+from recstack_training.context import Context
+from recstack_training.masking import masked
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What ``features`` left: tables by feature [U] and [I], and a log with rows into them [N]."""
+
+    users: dict[str, Array]
+    items: dict[str, Array]
+    context: dict[str, Array]
+    user: Array
+    item: Array
+    time: Array
+    raw: dict[str, Array]
+
+
+def arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an npz file; no pickles."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def load(ctx: Context, part: str) -> Encoded:
+    """The encoded tables and the log of ``part``, ``train`` or ``heldout``."""
+    folder = ctx.folder("features")
+    log = arrays(folder / f"{part}.npz")
+    names = [f.name for f in ctx.recipe.features.context]
+    return Encoded(
+        users=arrays(folder / "users.npz"),
+        items=arrays(folder / "items.npz"),
+        context={name: log[name] for name in names},
+        user=log["__user__"],
+        item=log["__item__"],
+        time=log["__time__"],
+        raw={k.removeprefix("raw."): v for k, v in log.items() if k.startswith("raw.")},
+    )
+
+
+def sizes(ctx: Context) -> dict[str, int]:
+    """Number of codes of each feature, 0 for numbers."""
+    loaded: dict[str, int] = json.loads((ctx.folder("features") / "sizes.json").read_text())
+    return loaded
+
+
+def rows(ctx: Context, data: Encoded, context: bool, seed: int) -> pd.DataFrame:
+    """One row an event with all user and item features, and the context's if asked; cold start applied."""
+    features, rng = ctx.recipe.features, np.random.default_rng(seed)
+    user = {f.name: data.users[f.name][data.user] for f in features.user}
+    columns = masked(features.user, user, features.cold_start.user, rng)
+    columns |= {f.name: data.items[f.name][data.item] for f in features.item}
+    if context:
+        columns |= masked(features.context, data.context, features.cold_start.context, rng)
+    order = rng.permutation(len(data.user))
+    return pd.DataFrame({name: column[order] for name, column in columns.items()})

@@ -1,0 +1,61 @@
+"""Keras to ONNX, with the input and output names that serving relies on."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recstack_triton_templates.stages.transforms import Array
+
+from recstack_training.merlin_tf import load
+
+OPSET = 17
+
+
+def to_onnx(
+    call: Callable[[dict[str, Any]], Any], inputs: Mapping[str, int], column: bool, output: str, path: Path
+) -> None:
+    """Convert ``call`` (dict of tensors to one tensor).
+
+    ``inputs`` has the number of codes by name (0: float32, else int64), in order. Each is [N], or [N, 1] with
+    ``column``; inside, Merlin always gets [N, 1].
+    """
+    tf, _ = load()
+    import onnx
+    import tf2onnx
+
+    signature = [
+        tf.TensorSpec([None, 1] if column else [None], tf.int64 if size else tf.float32, name=name)
+        for name, size in inputs.items()
+    ]
+
+    @tf.function(input_signature=signature)
+    def function(*tensors: Any) -> Any:
+        features = dict(zip(inputs, tensors, strict=True))
+        if not column:
+            features = {name: tf.expand_dims(tensor, 1) for name, tensor in features.items()}
+        return {output: call(features)}
+
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    names = [value.name for value in model.graph.input]
+    if sorted(names) != sorted(inputs) or [v.name for v in model.graph.output] != [output]:
+        raise RuntimeError(f"ONNX graph has inputs {names} and outputs {model.graph.output}")
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def session(path: Path, threads: int = 1) -> Any:
+    """An ONNX Runtime session on CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def assert_equal(path: Path, features: dict[str, Array], expected: Array, column: bool) -> None:
+    """The exported graph gives what the model gives, to 1e-4."""
+    feed = {k: v[:, None] if column else v for k, v in features.items()}
+    got = session(path).run(None, feed)[0]
+    if not np.allclose(got, expected, atol=1e-4):
+        raise RuntimeError(f"{path.name} differs from the model by {np.abs(got - expected).max()}")

@@ -1,0 +1,55 @@
+"""Train DLRM on clicks and sampled negatives, export it."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from recstack_training import dataset, export, schema
+from recstack_training.context import Context
+from recstack_training.merlin_tf import load
+
+SAMPLE = 64
+
+
+def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
+    """Write ``ranker.onnx`` and the weights.
+
+    Negatives are made by ``loader.map``: given to ``fit(pre=...)`` the same block adds none.
+    """
+    tf, mm = load()
+    from merlin.io import Dataset
+    from merlin.models.tf.transforms.negative_sampling import InBatchNegatives
+
+    recipe, features, seed = ctx.recipe.models.ranking, ctx.recipe.features, ctx.recipe.training.seed
+    tf.keras.utils.set_random_seed(seed)
+    sizes = dataset.sizes(ctx)
+    columns = schema.build(ctx.recipe, sizes, target=True)
+    data = dataset.load(ctx, "train")
+    frame = dataset.rows(ctx, data, context=True, seed=seed + 1)
+    frame[schema.TARGET] = np.float32(1)
+    inputs = {f.name: sizes[f.name] for f in (*features.user, *features.item, *features.context)}
+    numbers = any(size == 0 for size in inputs.values())
+    model = mm.DLRMModel(
+        columns,
+        embedding_dim=recipe.embedding_dim,
+        bottom_block=mm.MLPBlock(recipe.bottom) if numbers else None,
+        top_block=mm.MLPBlock(recipe.top),
+        prediction_tasks=mm.BinaryOutput(schema.TARGET),
+    )
+    model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
+    loader = mm.Loader(
+        Dataset(frame, schema=columns), batch_size=min(recipe.batch_size, len(frame)), shuffle=True,
+        seed_fn=lambda: seed,
+    ).map(InBatchNegatives(columns, recipe.negatives, seed=seed, prep_features=True))  # fmt: skip
+    history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=50, verbose=2)
+    loss = float(history.history["loss"][-1])
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the ranker's loss is {loss}")
+
+    model.save_weights(str(folder / "weights" / "dlrm"))
+    export.to_onnx(model, inputs, True, "score", folder / "ranker.onnx")
+    sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
+    expected = model({name: tf.constant(v[:, None]) for name, v in sample.items()}).numpy()
+    export.assert_equal(folder / "ranker.onnx", sample, expected, True)
+    return {"loss": loss, "rows": len(frame)}, None

@@ -1,0 +1,72 @@
+"""Writes the generated tables, one day at a time; same parameters, same files."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from recstack_crds.v1alpha1.data import Synthetic
+
+from recstack_training.synthetic import catalog as catalogs
+from recstack_training.synthetic import users as people
+from recstack_training.synthetic.events import day_table, per_day
+
+GENERATOR = 1
+"""Raised whenever the same parameters give other files."""
+
+
+def digest(params: Synthetic) -> str:
+    """16 hex digits that name the files of these parameters."""
+    text = json.dumps({"generator": GENERATOR, **params.model_dump(mode="json")}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def generate(params: Synthetic, folder: Path, volume: Path) -> None:
+    """Write ``day_XX.parquet``, ``users.parquet`` and ``items.parquet`` into ``folder``.
+
+    Nothing is visible before everything is written; a folder that exists is left as it is. ``volume`` is
+    where ``params.catalog`` is looked for.
+    """
+    if folder.exists():
+        return
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    base, user_rng = (np.random.default_rng([params.seed, stream]) for stream in (0, 1))
+    catalog = (
+        catalogs.from_products(volume / params.catalog, params.items)
+        if params.catalog
+        else catalogs.invented(params.items, base)
+    )
+    users = people.make(params.users, catalog, user_rng)
+    pq.write_table(
+        pa.table(
+            {
+                "item_id": catalog.ids,
+                "title": catalog.titles.tolist(),
+                "category_l1": np.array(catalog.categories)[catalog.category].tolist(),
+                "category_l2": catalog.style.tolist(),
+                "price": catalog.price,
+                "item_gender": catalog.gender.tolist(),
+            }
+        ),
+        temporary / "items.parquet",
+    )
+    pq.write_table(
+        pa.table({"user_id": users.ids, "age": users.age, "gender": users.gender.tolist()}),
+        temporary / "users.parquet",
+    )
+    width = max(2, len(str(params.days - 1)))
+    for day, rows in enumerate(per_day(params.interactions, params.days)):
+        rng = np.random.default_rng([params.seed, 2, day])
+        table = day_table(day, int(rows), users, catalog, rng)
+        pq.write_table(table, temporary / f"day_{day:0{width}d}.parquet")
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        # Another version of the stack wrote the same files meanwhile.
+        shutil.rmtree(temporary)

@@ -1,0 +1,201 @@
+"""Where the tables lie and whether they hold what the recipe says: all checks before any work."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from recstack_crds.v1alpha1.data import Tables
+from recstack_crds.v1alpha1.features import Feature, Features, Op
+from recstack_crds.v1alpha1.modelversion import Recipe
+
+from recstack_training.errors import BadInput
+
+TIME_OPS = frozenset({Op.HOUR_SIN, Op.HOUR_COS, Op.WEEKDAY_SIN, Op.WEEKDAY_COS})
+LATEST_SECOND = 10_000_000_000
+"""Year 2286: a greater timestamp is not in seconds."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of the recipe: days in order of name, the first ``train`` of which train."""
+
+    days: tuple[Path, ...]
+    users: Path
+    items: Path
+    train: int
+    held_out: int
+
+
+def locate(root: Path, recipe: Recipe) -> Found:
+    """Find the files under ``root``; ``BadInput`` when one is missing or there are too few days."""
+    tables, window = recipe.data.tables, recipe.data.window
+    days = tuple(sorted(root.glob(tables.interactions.path)))
+    if not days:
+        raise BadInput(
+            "MissingFile",
+            f"No file matches {tables.interactions.path}; expected one Parquet file for each day.",
+            tables.interactions.path,
+        )
+    wanted = window.train_days + window.evaluation_days
+    if len(days) < wanted:
+        raise BadInput(
+            "TooFewDays",
+            f"Found {len(days)} days, but the window asks for {window.train_days} to train and "
+            f"{window.evaluation_days} held out; add days or make data.window smaller.",
+            tables.interactions.path,
+        )
+    for name in (tables.users.path, tables.items.path):
+        if not (root / name).is_file():
+            raise BadInput("MissingFile", f"{name} does not exist; expected a Parquet file there.", name)
+    return Found(
+        days[:wanted],
+        root / tables.users.path,
+        root / tables.items.path,
+        window.train_days,
+        window.evaluation_days,
+    )
+
+
+def check(found: Found, recipe: Recipe) -> dict[str, int]:
+    """Check every file; return rows by file name."""
+    check_features(recipe.features, recipe.data.tables)
+    tables, features = recipe.data.tables, recipe.features
+    users = [feature for feature in features.user if not feature.most_frequent]
+    rows = {}
+    for path, entity, chosen in (
+        (found.users, tables.users, users),
+        (found.items, tables.items, features.item),
+    ):
+        schema, rows[path.name] = _open(path)
+        _column(path, schema, entity.id, "integer")
+        for feature in chosen:
+            _column(path, schema, feature.column, _wanted(feature))
+        if rows[path.name] == 0:
+            raise BadInput("EmptyTable", f"{path.name} has no rows.", path.name)
+        _unique(path, entity.id)
+    item_schema, _ = _open(found.items)
+    for feature in features.user:
+        if feature.most_frequent:
+            _column(found.items, item_schema, feature.most_frequent, "integer or string")
+    if tables.items.title:
+        _column(found.items, item_schema, tables.items.title, "string")
+    log = tables.interactions
+    for day in found.days:
+        schema, rows[day.name] = _open(day)
+        for column in (log.user, log.item, log.timestamp):
+            _column(day, schema, column, "integer")
+        for feature in features.context:
+            _column(day, schema, feature.column, _wanted(feature))
+        if rows[day.name] == 0:
+            raise BadInput("EmptyDay", f"{day.name} has no rows; fill it or take it away.", day.name)
+        _day(day, (log.user, log.item, log.timestamp))
+    return rows
+
+
+def check_features(features: Features, tables: Tables) -> None:
+    """Chains that no model input can be made of, names used twice, and an item table without its id."""
+    every = [*features.user, *features.item, *features.context]
+    names = [feature.name for feature in every]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput("DuplicateFeature", f"Two features are named {name}; names are unique in a stack.")
+    for feature in every:
+        ops = [operator.op for operator in feature.ops]
+        if Op.CATEGORIFY in ops[:-1]:
+            raise BadInput("InvalidChain", f"{feature.name}: Categorify must be the last operator.")
+        if any(op in TIME_OPS for op in ops[1:]):
+            raise BadInput("InvalidChain", f"{feature.name}: {ops[-1]} must be the first operator.")
+        if len(set(ops)) < len(ops):
+            raise BadInput("InvalidChain", f"{feature.name}: an operator may appear once in a chain.")
+        for operator in feature.ops:
+            bounds = operator.boundaries
+            if operator.op is Op.BUCKETIZE and (not bounds or bounds != sorted(set(bounds))):
+                raise BadInput("InvalidChain", f"{feature.name}: Bucketize needs rising boundaries.")
+    for kind, chosen, column in (
+        ("item", features.item, tables.items.id),
+        ("user", features.user, tables.users.id),
+    ):
+        if not any(f.column == column and [o.op for o in f.ops] == [Op.CATEGORIFY] for f in chosen):
+            raise BadInput(
+                "MissingId",
+                f"No {kind} feature is Categorify of {column}; add one, the models learn by it.",
+                column=column,
+            )
+
+
+def _wanted(feature: Feature) -> str:
+    first = feature.ops[0].op
+    if first is Op.CATEGORIFY:
+        return "integer or string"
+    return "integer" if first in TIME_OPS else "number"
+
+
+def _open(path: Path) -> tuple[pa.Schema, int]:
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput("NotParquet", f"{path.name} cannot be read as Parquet: {error}.", path.name) from error
+    with file:
+        return file.schema_arrow, file.metadata.num_rows
+
+
+def _column(path: Path, schema: pa.Schema, name: str, wanted: str) -> None:
+    """One column: there, and of the ``wanted`` type."""
+    if name not in schema.names:
+        have = ", ".join(schema.names)
+        raise BadInput(
+            "MissingColumn",
+            f"{path.name} has no column {name}, it has {have}; add it or name another in the recipe.",
+            path.name,
+            name,
+        )
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    integer = pa.types.is_integer(kind)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    good = {
+        "integer": integer,
+        "string": text,
+        "integer or string": integer or text,
+        "number": integer or pa.types.is_floating(kind),
+    }[wanted]
+    if not good:
+        raise BadInput(
+            "WrongType",
+            f"{path.name}: column {name} is {kind}, expected {wanted}; convert it.",
+            path.name,
+            name,
+        )
+
+
+def _unique(path: Path, column: str) -> None:
+    values = pq.read_table(path, columns=[column])[column]
+    if values.null_count:
+        raise BadInput(
+            "NullValue", f"{path.name}: {column} has nulls; every row needs an id.", path.name, column
+        )
+    if pc.count_distinct(values).as_py() != len(values):
+        raise BadInput(
+            "DuplicateId", f"{path.name}: {column} has duplicates; keep one row an id.", path.name, column
+        )
+
+
+def _day(path: Path, columns: tuple[str, str, str]) -> None:
+    table = pq.read_table(path, columns=list(columns))
+    for column in columns:
+        if table[column].null_count:
+            raise BadInput(
+                "NullValue", f"{path.name}: {column} has nulls; drop those rows.", path.name, column
+            )
+    latest = int(np.asarray(table[columns[2]]).max())
+    if latest > LATEST_SECOND:
+        raise BadInput(
+            "WrongUnit",
+            f"{path.name}: {columns[2]} reaches {latest}, expected seconds since 1970; divide it.",
+            path.name,
+            columns[2],
+        )
