@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is out of date")
     parser.add_argument(
-        "folders", nargs="*", type=Path, default=[FOLDER, FOLDER.parent / "helm/recstack/crds"]
+        "folders", nargs="*", type=Path, default=[FOLDER, FOLDER.parent / "helm/recstack/files/crds"]
     )
     options = parser.parse_args(arguments)
     stale = []
