@@ -3,15 +3,18 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 CACHE ?= $(HOME)/.cache/recstack
+export RECSTACK_CACHE := $(CACHE)
 VENV := $(CACHE)/venvs/dev-$(shell cat requirements/dev.lock requirements/tools.lock | sha256sum | cut -c1-16)
 PY := $(VENV)/bin/python
-export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/controllers:$(CURDIR)/crds:$(CURDIR)/triton_templates:$(CURDIR)/gateway:$(CURDIR)/lab:$(CURDIR)/demo
-SOURCES := $(wildcard operator controllers crds triton_templates gateway lab demo)
-PACKAGES := $(foreach p,operator/recstack_operator controllers/recstack_controllers crds/recstack_crds triton_templates/recstack_triton_templates gateway/recstack_gateway lab/recstack_lab demo/recstack_demo,$(wildcard $(p)))
+ROOTS := operator controllers crds triton_templates gateway lab demo training_images/merlin
+PACKAGES := $(foreach root,$(ROOTS),$(wildcard $(root)/recstack_*))
+empty :=
+space := $(empty) $(empty)
+export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint unit demo generate verify
+.PHONY: help install test lint verify unit training serving integration e2e demo generate format clean
 help:  ## This text
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(VENV)/.done: requirements/dev.lock requirements/tools.lock
 	@echo "==> Python environment in $(VENV)"
@@ -34,12 +37,30 @@ $(SERVING)/.done $(TRAINING)/.done: | $(VENV)/.done
 
 install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)
 
-lint: install  ## ruff and mypy --strict
-	@echo "==> ruff"; $(VENV)/bin/ruff check $(SOURCES) tests; $(VENV)/bin/ruff format --check $(SOURCES) tests
-	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES)
+lint: install  ## ruff, mypy --strict
+	@echo "==> ruff"; $(VENV)/bin/ruff check .; $(VENV)/bin/ruff format --check .
+	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES) tests benchmarks
 
-unit: install  ## Unit and golden tests
-	@echo "==> unit and golden tests"; $(PY) -m pytest tests/unit $(wildcard tests/golden)
+verify: install  ## Generated files are up to date, imports point down
+	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
+	@echo "==> imports"; $(VENV)/bin/lint-imports
+
+unit: install  ## Unit and golden tests, seconds
+	@echo "==> unit and golden tests"; $(PY) -m pytest tests/unit
+
+training: $(TRAINING)/.done  ## The training steps with real Merlin
+	@echo "==> training steps"; $(TRAINING)/bin/python -m pytest training_images/merlin/tests
+
+serving: $(SERVING)/.done  ## Stages and gateway with a real Triton and a real Valkey
+	@echo "==> serving"; $(SERVING)/bin/python -m pytest tests/serving
+
+integration: install  ## Operator and CRDs on a real API server
+	@echo "==> integration"; $(PY) -m pytest tests/integration
+
+e2e: install  ## The stories on a real cluster with real pods
+	@echo "==> end to end"; $(PY) -m pytest tests/e2e
+
+test: lint verify unit integration serving training e2e  ## Everything that CI runs
 
 demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
 	@$(PY) -m recstack_demo
@@ -47,7 +68,8 @@ demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours;
 generate: install  ## CRDs and field tables from the pydantic models
 	@$(PY) -m recstack_crds.generate && $(PY) -m recstack_crds.docs
 
-verify: install  ## Generated files are up to date, imports point down
-	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
+format: install  ## ruff's formatting and safe fixes
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
 
-test: lint verify unit  ## Everything CI runs
+clean: install  ## Take down a lab that is up; keeps the caches
+	@$(PY) -m recstack_lab.cli down
