@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from recstack_lab import image_debian, image_oci, image_python
+from recstack_lab import image_debian, image_python, image_store
 from recstack_lab.commands import run, succeeds
 from recstack_lab.config import cache_root
 from recstack_lab.image_plan import System
@@ -59,10 +59,10 @@ class Buildah:
             self._build(context, containerfile, tag, {"DEPENDENCIES": dependencies}, {})
 
     def export(self, reference: str, target: Path) -> None:
-        """Write the uncompressed OCI archive of an image."""
+        """Put an image into the store of `target`'s directory; `target` describes it."""
         with self._scratch() as directory:
             run([*self._buildah(), "push", "--quiet", "--disable-compression", reference, f"dir:{directory}"])
-            image_oci.write_archive(directory, reference, target)
+            image_store.adopt(directory, reference, target)
 
     def forget(self, prefix: str, keep: set[str]) -> None:
         """Remove the tags that begin with `prefix` and are not kept."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from recstack_lab import image_store
 from recstack_lab.config import REPOSITORY_ROOT, cache_root
 from recstack_lab.console import err, step
 from recstack_lab.image_builder import Buildah
@@ -34,14 +35,14 @@ class ImageBuilder(Protocol):
         """Put source files on an environment."""
 
     def export(self, reference: str, target: Path) -> None:
-        """Write the OCI archive of an image."""
+        """Put an image into the store of `target`'s directory; `target` describes it."""
 
     def forget(self, prefix: str, keep: set[str]) -> None:
         """Remove tags with this prefix that are not kept."""
 
 
 def build(load: Callable[[Path], None] | None = None, only: Sequence[str] = ()) -> None:
-    """Bring the images up to date with the tree and hand the archive of each to `load`.
+    """Bring the images up to date with the tree and hand the file that describes each to `load`.
 
     `only` names images (the base is built with whatever stands on it); LabError says what failed.
     """
@@ -55,27 +56,26 @@ def build(load: Callable[[Path], None] | None = None, only: Sequence[str] = ()) 
 
 def build_in(
     tree: Path,
-    archives: Path,
+    store: Path,
     builder: ImageBuilder,
     load: Callable[[Path], None] | None = None,
     only: Sequence[str] = (),
 ) -> None:
-    """Build the images of the tree at `tree` into the directory `archives`."""
+    """Build the images of the tree at `tree` and put them into the directory `store`."""
     base_tag = _tag(BASE, keys(tree, BASE).image)
     for image in selected(only):
         image_keys = keys(tree, image)
-        archive = archives / f"{image.name}-{image_keys.image}.tar"
-        if archive.is_file() and (image is not BASE or builder.has(base_tag)):
+        stored = store / f"{image.name}-{image_keys.image}.json"
+        if image_store.whole(stored) and (image is not BASE or builder.has(base_tag)):
             err.print(f"[dim]·[/dim] image {image.name} is up to date ({image_keys.image})")
         else:
             _build_one(tree, image, image_keys, base_tag, builder)
-            with step(f"writing {archive.name}"):
-                builder.export(image.reference, archive)
-            _forget_older(image, archive, image_keys, builder)
+            with step(f"storing image {image.name}"):
+                builder.export(image.reference, stored)
+            _forget_older(image, stored, image_keys, builder)
         # The base runs in no pod.
         if load is not None and image is not BASE:
-            with step(f"loading image {image.name}"):
-                load(archive)
+            load(stored)
 
 
 def _build_one(tree: Path, image: Image, image_keys: Keys, base_tag: str, builder: ImageBuilder) -> None:
@@ -97,10 +97,11 @@ def _build_one(tree: Path, image: Image, image_keys: Keys, base_tag: str, builde
     builder.alias(tag, image.reference)
 
 
-def _forget_older(image: Image, archive: Path, image_keys: Keys, builder: ImageBuilder) -> None:
-    for older in archive.parent.glob(f"{image.name}-*.tar"):
-        if older != archive:
+def _forget_older(image: Image, stored: Path, image_keys: Keys, builder: ImageBuilder) -> None:
+    for older in stored.parent.glob(f"{image.name}-*.json"):
+        if older != stored:
             older.unlink()
+    image_store.sweep(stored.parent)
     builder.forget(f"{PREFIX}/{image.name}:", {_tag(image, image_keys.image), image.reference})
     builder.forget(
         f"{PREFIX}/{image.name}-dependencies:", {f"{PREFIX}/{image.name}-dependencies:{image_keys.heavy}"}

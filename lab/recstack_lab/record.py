@@ -22,9 +22,10 @@ class Record:
 
     index: int
     gpus: int
-    phase: str
-    unshare: Process | None = None
+    keeper: Process | None = None
     init: Process | None = None
+    # Whose end is the lab's end, if anybody's.
+    owner: Process | None = None
 
 
 def _path(name: str) -> Path:
@@ -37,7 +38,7 @@ def load(name: str) -> Record | None:
         data = json.loads(_path(name).read_text())
     except FileNotFoundError:
         return None
-    for key in ("unshare", "init"):
+    for key in ("keeper", "init", "owner"):
         data[key] = Process(**data[key]) if data[key] else None
     return Record(**data)
 
