@@ -1,5 +1,6 @@
 """The lab, driven through its own command line, as a person would."""
 
+import os
 import subprocess
 import sys
 
@@ -18,9 +19,9 @@ def _shown(*arguments: str) -> None:
         raise CommandFailed(f"recstack-lab {' '.join(arguments)} failed; its output above says why")
 
 
-def up() -> Cluster:
-    """A running lab with the images of this tree in it."""
-    _shown("up")
+def up(*, keep: bool) -> Cluster:
+    """A running lab with the images of this tree in it; unless ``keep``, it ends with this process."""
+    _shown("up", *([] if keep else ["--owner", str(os.getpid())]))
     _shown("build-images", "--load")
     kubeconfig = run([*CLI, "kubeconfig"]).strip()
     kubectl, helm = (run([*CLI, "tool", name]).strip() for name in ("kubectl", "helm"))

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from recstack_demo.progress import Line, changes, condition, is_true, lines
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_NAMESPACE = "recstack-system"
+RELEASE = "recstack"
+DEFINITIONS = ("recommenderstacks.recstack.dev", "modelversions.recstack.dev")
 COLOURS = {"True": "green", "Succeeded": "green", "False": "yellow", "Failed": "red", "Running": "cyan"}
 
 
@@ -43,7 +46,7 @@ def install(cluster: Cluster, values: list[str]) -> None:
     """Install or upgrade the chart and wait until the operator runs."""
     arguments = [part for value in values for part in ("--set", value)]
     cluster.helm_run(
-        "upgrade", "--install", "recstack", str(ROOT / "helm/recstack"), "--namespace", OPERATOR_NAMESPACE,
+        "upgrade", "--install", RELEASE, str(ROOT / "helm/recstack"), "--namespace", OPERATOR_NAMESPACE,
         "--create-namespace", "--wait", "--timeout", "3m", *arguments,
     )  # fmt: skip
 
@@ -133,16 +136,38 @@ def show(cluster: Cluster, namespace: str, name: str, seconds: float, console: C
     return figures
 
 
-def take_down(cluster: Cluster, namespace: str, sample: Path, console: Console) -> None:
+@dataclass(frozen=True)
+class Before:
+    """What was on the cluster before the demo, and so is left there."""
+
+    namespace: bool
+    release: bool
+    definitions: bool
+
+    @classmethod
+    def of(cls, cluster: Cluster, namespace: str) -> "Before":
+        """Look at the cluster."""
+        releases = json.loads(cluster.helm_run("list", "--namespace", OPERATOR_NAMESPACE, "--output", "json"))
+        return cls(
+            namespace=cluster.get("namespace", namespace) is not None,
+            release=any(release["name"] == RELEASE for release in releases),
+            definitions=cluster.get("crd", DEFINITIONS[0]) is not None,
+        )
+
+
+def take_down(cluster: Cluster, namespace: str, sample: Path, before: Before, console: Console) -> None:
     """Delete what the demo made; each part is tried even if another fails."""
     console.rule("taking it down (KEEP=1 leaves it)")
-    for step in (
-        partial(
-            cluster.kube, "delete", "-n", namespace, "-f", str(sample), "--ignore-not-found", "--timeout=120s"
-        ),
-        partial(cluster.kube, "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"),
-        partial(cluster.helm_run, "uninstall", "recstack", "-n", OPERATOR_NAMESPACE, "--ignore-not-found"),
-    ):
+    delete = partial(cluster.kube, "delete", "--ignore-not-found", "--timeout=120s")
+    steps = [partial(delete, "-n", namespace, "-f", str(sample))]
+    if not before.namespace:
+        steps.append(partial(delete, "namespace", namespace))
+    if not before.release:
+        steps.append(partial(cluster.helm_run, "uninstall", RELEASE, "-n", OPERATOR_NAMESPACE))
+        steps.append(partial(delete, "namespace", OPERATOR_NAMESPACE))
+    if not before.definitions:  # the chart keeps them on uninstall, as others' stacks would go with them
+        steps.append(partial(delete, "crd", *DEFINITIONS))
+    for step in steps:
         try:
             step()
         except CommandFailed as error:
@@ -151,23 +176,26 @@ def take_down(cluster: Cluster, namespace: str, sample: Path, console: Console) 
 
 def demo(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The whole story; gives its figures."""
-    cluster = own_cluster(arguments.context) if arguments.context else lab.up()
+    cluster = own_cluster(arguments.context) if arguments.context else lab.up(keep=arguments.keep)
     sample = Path(arguments.sample)
-    name = arguments.name
     try:
-        console.rule("helm install")
-        install(cluster, arguments.set)
-        if cluster.get("namespace", arguments.namespace) is None:
-            cluster.kube("create", "namespace", arguments.namespace)
-        console.rule(f"kubectl apply -f {sample.name}")
-        cluster.kube("apply", "-n", arguments.namespace, "-f", str(sample))
-        seconds = watch(cluster, arguments.namespace, name, arguments.timeout, console)
-        return show(cluster, arguments.namespace, name, seconds, console)
+        before = Before.of(cluster, arguments.namespace)
+        try:
+            console.rule("helm install")
+            install(cluster, arguments.set)
+            if not before.namespace:
+                cluster.kube("create", "namespace", arguments.namespace)
+            console.rule(f"kubectl apply -f {sample.name}")
+            cluster.kube("apply", "-n", arguments.namespace, "-f", str(sample))
+            seconds = watch(cluster, arguments.namespace, arguments.name, arguments.timeout, console)
+            return show(cluster, arguments.namespace, arguments.name, seconds, console)
+        finally:
+            if arguments.context and not arguments.keep:
+                take_down(cluster, arguments.namespace, sample, before, console)
     finally:
-        if not arguments.keep:
-            take_down(cluster, arguments.namespace, sample, console)
-            if not arguments.context:
-                lab.down()
+        if not arguments.context and not arguments.keep:
+            # Nothing of it outlives the lab: there is no need to delete in it first.
+            lab.down()
 
 
 def main(argv: list[str] | None = None) -> int:

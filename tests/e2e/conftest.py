@@ -10,18 +10,20 @@ from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.main import install
 from story import OPERATOR, Story
 
+KEEP = os.environ.get("KEEP") == "1"
+
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     # Shown while it runs, whatever pytest captures: a story that says nothing for minutes looks dead.
     capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        found = lab.up()
+        found = lab.up(keep=KEEP)
         install(found, [])
     try:
         yield found
     finally:
-        if os.environ.get("KEEP") != "1":
+        if not KEEP:
             with capture.global_and_fixture_disabled():
                 lab.down()
 
@@ -38,7 +40,7 @@ def story(cluster: Cluster, request: pytest.FixtureRequest, pytestconfig: pytest
             told.tell(f"==== {request.node.name}")
             yield told
     finally:
-        if os.environ.get("KEEP") != "1":
+        if not KEEP:
             try:
                 cluster.kube("-n", name, "delete", "rstack,mver", "--all", "--timeout=120s")
                 cluster.kube("delete", "namespace", name, "--timeout=120s")
