@@ -3,10 +3,10 @@
 Interface of the model, whatever the schema of the stack: one input ``REQUEST`` and one output ``REPLY``, both
 UINT8 [-1], holding JSON in UTF-8: a :class:`recstack_triton_templates.request.Request` and the reply
 ``{"items": [{"id", "score", "title"}], "degraded"}`` or ``{"problem": "…"}`` for a request that cannot be
-answered. Features differ from stack to stack, so typed tensors would make each stack's interface another one.
+answered. Features differ from stack to stack, so typed tensors would give each stack another interface.
 
-The package is not named here: whoever lays the repository out puts a link ``1/package`` to it, so that the same
-settings give the same files.
+The package is not named here: whoever lays the repository out puts a link ``1/package`` to it, so that the
+same settings give the same files.
 """
 
 import json
@@ -16,7 +16,7 @@ REQUEST, REPLY = "REQUEST", "REPLY"
 PACKAGE_LINK = "1/package"
 SETTINGS_FILE = "settings.json"
 
-_MODEL = b'''"""Stages of a recommendation; the code is the image's, the files beside this one decide what it serves."""
+_MODEL = b'''"""A recommendation; the code is the image's, the files beside this one decide what it serves."""
 
 from recstack_triton_templates.triton_model import TritonPythonModel
 
@@ -43,7 +43,7 @@ class ServingSettings:
 
 
 def model_name(version: str) -> str:
-    """Triton's name of a version's model; never reused for other content, so versions lie beside each other."""
+    """Triton's name of a version's model; versions lie beside each other, none is replaced in place."""
     return f"recommender--{version}"
 
 
