@@ -1,8 +1,8 @@
 """Where in Valkey it is kept what a user saw: names, shapes, life times, for who writes and who reads.
 
 Time is cut into slices of half the TTL; a user has one filter a slice, and the last three are read. So an
-item counts as seen for the TTL at least and half as long again at most, and no filter fills up for ever. A slice's
-name follows from the event's own time: marking the same event again changes nothing.
+item counts as seen for the TTL at least and half as long again at most, and no filter fills up for ever. A
+slice's name follows from the event's own time: marking the same event again changes nothing.
 """
 
 from dataclasses import dataclass
