@@ -96,24 +96,27 @@ def _plan(lab: Lab, issued: Issued) -> dict[str, Any]:
 
 def _components(lab: Lab, issued: Issued) -> list[dict[str, Any]]:
     at = Endpoints(lab.node_address, APISERVER_PORT)
-    api: list[Any] = [[lab.node_address, APISERVER_PORT]]
-    commands: list[tuple[str, list[str], list[Any]]] = [
+    # Ready, not only listening: before its roles exist it refuses its clients, and they give up or wait long.
+    api = {"https": f"{lab.server}/readyz", "ca": str(issued.server.ca.certificate)}
+    commands: list[tuple[str, list[str], list[dict[str, Any]]]] = [
         ("etcd", etcd_command(binary("etcd"), lab.directory / "etcd", at, issued.server), []),
         ("containerd", _containerd_command(lab), []),
         (
             "kube-apiserver",
             apiserver_command(binary("kube-apiserver"), at, issued.server, lab.service_cidr, has_node=True),
-            [["127.0.0.1", at.etcd_port]],
+            [{"port": at.etcd_port}],
         ),
-        ("kubelet", _kubelet_command(lab), [*api, render.CONTAINERD_SOCKET]),
-        ("kube-controller-manager", _controller_manager_command(lab, issued), api),
-        ("kube-scheduler", _scheduler_command(lab), api),
-        ("kube-proxy", [str(binary("kube-proxy")), f"--config={_config(lab, 'proxy.yaml')}"], api),
-        ("local-provisioner", _provisioner_command(lab), api),
+        ("kubelet", _kubelet_command(lab), [api, {"socket": render.CONTAINERD_SOCKET}]),
+        ("kube-controller-manager", _controller_manager_command(lab, issued), [api]),
+        ("kube-scheduler", _scheduler_command(lab), [api]),
+        ("kube-proxy", [str(binary("kube-proxy")), f"--config={_config(lab, 'proxy.yaml')}"], [api]),
+        ("local-provisioner", _provisioner_command(lab), [api]),
     ]
     if lab.gpus:
         plugin = [str(binary("gpu-device-plugin")), f"-count={lab.gpus}"]
-        commands.append(("gpu-device-plugin", plugin, ["/var/lib/kubelet/device-plugins/kubelet.sock"]))
+        commands.append(
+            ("gpu-device-plugin", plugin, [{"socket": "/var/lib/kubelet/device-plugins/kubelet.sock"}])
+        )
     return [
         {"name": name, "argv": argv, "after": after, "log": str(lab.directory / "logs" / f"{name}.log")}
         for name, argv, after in commands

@@ -6,12 +6,16 @@ the init process ends, and with that the kernel ends everything in the node.
 
 from __future__ import annotations
 
+import http
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +73,12 @@ class Component:
         self.name: str = spec["name"]
         self._argv: list[str] = spec["argv"]
         self._log: str = spec["log"]
-        self._after: list[Any] = spec.get("after", [])
-        self._started = False
+        self._after: list[dict[str, Any]] = spec["after"]
         self._process: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
         self.starts = 0
 
-    def keep(self) -> bool:
+    def keep(self, present: Callable[[dict[str, Any]], bool]) -> bool:
         """Start the program if it should run and does not; whether something changed."""
         if self._process is not None:
             code = self._process.poll()
@@ -85,7 +88,7 @@ class Component:
             self._process = None
             self._not_before = time.monotonic() + _RESTART_SECONDS
             return True
-        if time.monotonic() < self._not_before or not all(_present(each) for each in self._after):
+        if time.monotonic() < self._not_before or not all(map(present, self._after)):
             return False
         with Path(self._log).open("ab") as log:
             self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -97,15 +100,32 @@ class Component:
         return {"pid": self._process.pid if self._process else None, "starts": self.starts}
 
 
-def _present(what: str | list[Any]) -> bool:
-    """Whether a socket file exists, or an [address, port] accepts connections."""
-    if isinstance(what, str):
-        return Path(what).exists()
+def _present(what: dict[str, Any]) -> bool:
+    """Whether a `socket` file exists, a `port` accepts connections, or an `https` server is ready."""
+    if "socket" in what:
+        return Path(what["socket"]).exists()
     try:
-        socket.create_connection((what[0], what[1]), timeout=1).close()
+        if "port" in what:
+            socket.create_connection(("127.0.0.1", what["port"]), timeout=1).close()
+            return True
+        context = ssl.create_default_context(cafile=what["ca"])
+        with urllib.request.urlopen(what["https"], timeout=1, context=context) as answer:
+            return bool(answer.status == http.HTTPStatus.OK)
     except OSError:
         return False
-    return True
+
+
+def once_a_round() -> Callable[[dict[str, Any]], bool]:
+    """`_present`, which asks each question once: five programs wait for the same server."""
+    known: dict[str, bool] = {}
+
+    def present(what: dict[str, Any]) -> bool:
+        key = json.dumps(what)
+        if key not in known:
+            known[key] = _present(what)
+        return known[key]
+
+    return present
 
 
 def main() -> None:
@@ -116,7 +136,8 @@ def main() -> None:
     components = [Component(spec) for spec in plan["components"]]
     report = Path(plan["report"])
     while True:
-        changes = [component.keep() for component in components]
+        present = once_a_round()
+        changes = [component.keep(present) for component in components]
         if any(changes):
             fresh = report.with_suffix(".new")
             fresh.write_text(json.dumps({each.name: each.state() for each in components}))
