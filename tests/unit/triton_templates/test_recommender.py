@@ -1,0 +1,171 @@
+"""The fused graph on sample packages of two schemas, against plain NumPy."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recstack_triton_templates import package
+from recstack_triton_templates.recommender import Recommender
+from recstack_triton_templates.render import ServingSettings
+from recstack_triton_templates.request import Request
+from recstack_triton_templates.stages.filter_seen_items import Seen, SeenUnavailable
+
+from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage, Schema
+
+
+class Store:
+    """Seen items in memory; None: down."""
+
+    def __init__(self, seen: set[int] | None) -> None:
+        self.seen = seen
+
+    def of(self, user_id: int) -> Seen | None:
+        if self.seen is None:
+            raise SeenUnavailable("down")
+        ids = np.array(sorted(self.seen))
+        return (lambda asked: np.isin(asked, ids)) if len(ids) else None
+
+
+Make = Callable[..., Recommender]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("artifacts")
+    result = {}
+    for name, schema in {"retail": RETAIL, "films": FILMS}.items():
+        digest = SamplePackage(schema, 3).write(root, name)
+        result[name] = root / "packages" / digest.removeprefix("sha256:")
+    return result
+
+
+@pytest.fixture
+def make(folders: dict[str, Path]) -> Make:
+    def build(schema: str = "retail", seen: set[int] | None = None, **settings: Any) -> Recommender:
+        store = Store(set() if seen is None else seen)
+        return Recommender(
+            package.load(folders[schema]), ServingSettings(**settings), store, lambda: float(NOW)
+        )
+
+    return build
+
+
+@pytest.mark.parametrize(("name", "schema"), [("retail", RETAIL), ("films", FILMS)])
+@pytest.mark.parametrize("user", [1, 11, 50, 51, 0, -1, 2**62, None])
+def test_equals_numpy(make: Make, name: str, schema: Schema, user: int | None) -> None:
+    context = {"device_type": 2, "timestamp": NOW + 5 * 3600}
+    reply = make(name).recommend(Request(user, context, k=40, candidates=40, plain=True))
+    items, scores = SamplePackage(schema, 3).expected(user, context, 40)
+    assert [one["id"] for one in reply.items] == items
+    np.testing.assert_allclose([one["score"] for one in reply.items], scores, atol=1e-5)
+
+
+def test_context_changes_the_order(make: Make) -> None:
+    recommender = make()
+
+    def order(**context: int) -> list[int]:
+        return [one["id"] for one in recommender.recommend(Request(5, context)).items]
+
+    noon = order(device_type=0, timestamp=NOW + 12 * 3600)
+    assert noon != order(device_type=1, timestamp=NOW + 12 * 3600)
+    assert noon != order(device_type=0, timestamp=NOW)
+    assert order() == order(timestamp=NOW)
+    assert order(device_type=77) == order()
+
+
+def test_null_context_takes_the_default(make: Make) -> None:
+    recommender = make()
+    assert recommender.recommend(Request(5, {"device_type": None})) == recommender.recommend(Request(5))
+    assert recommender.recommend(Request(5, {"device_type": 1.0})) == recommender.recommend(
+        Request(5, {"device_type": 1})
+    )
+    assert recommender.recommend(Request(5, {"unheard_of": 1})) == recommender.recommend(Request(5))
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"timestamp": "noon"}, "expected a number"),
+        ({"timestamp": float("nan")}, "seconds since 1970"),
+        ({"timestamp": 1_704_067_200_000}, "seconds since 1970"),
+        ({"timestamp": 10**400}, "too large"),
+        ({"device_type": 2**70}, "64-bit"),
+        ({"device_type": 2**63}, "64-bit"),
+    ],
+)
+def test_problem(make: Make, context: dict[str, Any], words: str) -> None:
+    reply = json.loads(make().answer(json.dumps({"context": context}).encode()))
+    assert words in reply["problem"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"nonsense": 1}', b"3"])
+def test_not_a_request(make: Make, content: bytes) -> None:
+    assert "not as expected" in json.loads(make().answer(content))["problem"]
+
+
+@pytest.mark.parametrize("timestamp", [0, -1, 4_102_444_800, 0.5])
+def test_any_time(make: Make, timestamp: float) -> None:
+    assert len(make().recommend(Request(1, {"timestamp": timestamp}, k=5)).items) == 5
+
+
+def test_k_and_candidates_are_clamped(make: Make) -> None:
+    assert len(make().recommend(Request(1, k=10**9, candidates=10**9)).items) == RETAIL.items
+    assert len(make(top_k=7).recommend(Request(1)).items) == 7
+
+
+def test_seen_items_leave_and_others_come(make: Make) -> None:
+    wanted = {one["id"] for one in make(candidates=50).recommend(Request(1, k=50)).items}
+    reply = make(candidates=50, seen=wanted).recommend(Request(1, k=50))
+    ids = {one["id"] for one in reply.items}
+    assert len(ids) == 50
+    assert not ids & wanted
+
+
+def test_over_fetch_grows_until_the_catalog_ends(make: Make) -> None:
+    every = set(range(1000, 1400))
+    assert make(seen=every).recommend(Request(1)).items == []
+    left = make(seen=every - {1003, 1004}).recommend(Request(1)).items
+    assert {one["id"] for one in left} == {1003, 1004}
+
+
+def test_plain_and_anonymous_are_not_filtered(make: Make) -> None:
+    every = set(range(1000, 1400))
+    assert make(seen=every).recommend(Request(1, plain=True)).items
+    assert make(seen=every).recommend(Request(None)).items
+
+
+def test_store_down_degrades(folders: dict[str, Path]) -> None:
+    recommender = Recommender(
+        package.load(folders["retail"]), ServingSettings(), Store(None), lambda: float(NOW)
+    )
+    reply = recommender.recommend(Request(1))
+    assert reply.degraded
+    assert len(reply.items) == 100
+    assert not recommender.recommend(Request(None)).degraded
+
+
+def test_diversity_is_seeded_and_differs(make: Make) -> None:
+    recommender = make(diversity=True, temperature=1.0)
+    first, again = (recommender.recommend(Request(1, seed=4)).items for _ in range(2))
+    assert first == again
+    assert first != recommender.recommend(Request(1, seed=5)).items
+    assert len({one["id"] for one in first}) == 100
+
+
+def test_titles_and_json(make: Make) -> None:
+    reply = json.loads(make().answer(b'{"k": 400, "candidates": 400}'))
+    titles = {one["id"]: one["title"] for one in reply["items"]}
+    assert titles[1000] is None
+    assert titles[1001] == "Título 1001"
+    assert reply["degraded"] is False
+
+
+def test_parts_that_disagree_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    for path in folders["retail"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "titles.json").write_text("[]")
+    with pytest.raises(ValueError, match="disagree about the number of items"):
+        package.load(tmp_path)
