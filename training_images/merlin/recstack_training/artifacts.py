@@ -4,6 +4,8 @@ import fnmatch
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -11,6 +13,9 @@ from urllib.parse import urlparse
 from recstack_crds.v1alpha1.data import S3Location
 
 from recstack_training.errors import BadInput
+
+PIECE = 1 << 20
+"""Bytes read at once."""
 
 
 class Store(Protocol):
@@ -22,6 +27,10 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether ``key`` is there."""
+        ...
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """Content of ``key`` in pieces; ``FileNotFoundError`` where there is none."""
         ...
 
 
@@ -42,6 +51,12 @@ class Folder:
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
         return (self._root / key).is_file()
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """Content of the file."""
+        with (self._root / key).open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
 
 
 class Bucket:
@@ -68,6 +83,13 @@ class Bucket:
                 return False
             raise
         return True
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """Content of the object."""
+        if not self.exists(key):
+            raise FileNotFoundError(key)
+        with closing(self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"]) as body:
+            yield from body.iter_chunks(PIECE)
 
 
 def s3_client(endpoint: str | None = None, region: str | None = None) -> Any:

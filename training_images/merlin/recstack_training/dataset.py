@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 from recstack_triton_templates.stages.transforms import Array
 
+from recstack_training import columns
+from recstack_training.bundle import PARTS
 from recstack_training.context import Context
 from recstack_training.masking import masked
+
+RAW = "raw."
+"""Before the name of a raw column in the log's file."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What ``features`` left: tables by feature [U] and [I], and a log with rows into them [N]."""
+    """What ``features`` left: tables by feature [U] and [I], and a log with rows into them [N].
 
+    ``raw`` has the context columns as they are in the log [N], ``user_ids`` [U] the raw ids.
+    """
+
+    user_ids: Array
     users: dict[str, Array]
     items: dict[str, Array]
     context: dict[str, Array]
@@ -36,14 +45,18 @@ def load(ctx: Context, part: str) -> Encoded:
     folder = ctx.folder("features")
     log = arrays(folder / f"{part}.npz")
     names = [f.name for f in ctx.recipe.features.context]
+    users = arrays(folder / "encoded_users.npz")
+    items = arrays(folder / PARTS / "items.npz")
+    raw = {k.removeprefix(RAW): v for k, v in log.items() if k.startswith(RAW)}
     return Encoded(
-        users=arrays(folder / "users.npz"),
-        items=arrays(folder / "items.npz"),
+        user_ids=users.pop("__id__"),
+        users=users,
+        items={name: column for name, column in items.items() if name != "__id__"},
         context={name: log[name] for name in names},
         user=log["__user__"],
         item=log["__item__"],
         time=log["__time__"],
-        raw={k.removeprefix("raw."): v for k, v in log.items() if k.startswith("raw.")},
+        raw=columns.unpack(raw),
     )
 
 
@@ -57,9 +70,9 @@ def rows(ctx: Context, data: Encoded, context: bool, seed: int) -> pd.DataFrame:
     """One row an event with all user and item features, and the context's if asked; cold start applied."""
     features, rng = ctx.recipe.features, np.random.default_rng(seed)
     user = {f.name: data.users[f.name][data.user] for f in features.user}
-    columns = masked(features.user, user, features.cold_start.user, rng)
-    columns |= {f.name: data.items[f.name][data.item] for f in features.item}
+    row = masked(features.user, user, features.cold_start.user, rng)
+    row |= {f.name: data.items[f.name][data.item] for f in features.item}
     if context:
-        columns |= masked(features.context, data.context, features.cold_start.context, rng)
+        row |= masked(features.context, data.context, features.cold_start.context, rng)
     order = rng.permutation(len(data.user))
-    return pd.DataFrame({name: column[order] for name, column in columns.items()})
+    return pd.DataFrame({name: column[order] for name, column in row.items()})

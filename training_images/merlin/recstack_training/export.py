@@ -29,7 +29,7 @@ def to_onnx(
         for name, size in inputs.items()
     ]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def function(*tensors: Any) -> Any:
         features = dict(zip(inputs, tensors, strict=True))
         if not column:

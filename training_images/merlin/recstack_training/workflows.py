@@ -1,5 +1,6 @@
 """NVTabular workflows of the declared features, and what a fitted one has learned."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ import pandas as pd
 from recstack_crds.v1alpha1.features import Feature, Op
 from recstack_triton_templates.stages.transforms import FIRST, OUT_OF_VOCABULARY, TIME, Array
 
-with warnings.catch_warnings():
+from recstack_training.merlin_tf import dataset, without_tensorflow
+
+with warnings.catch_warnings(), without_tensorflow():
     # NVTabular warns of deprecations in its own imports.
     warnings.simplefilter("ignore")
     import nvtabular as nvt
-    from merlin.io import Dataset
 
 
 def is_category(feature: Feature) -> bool:
@@ -48,6 +50,7 @@ def fit(features: Sequence[Feature], table: pd.DataFrame, means: dict[str, float
     ``means`` has the raw mean by column, put in place of nulls of numbers. ``scratch`` takes NVTabular's
     vocabulary files until the workflow is saved.
     """
+    scratch.mkdir(parents=True, exist_ok=True)
     outputs = None
     for feature in features:
         node = [feature.column]
@@ -59,7 +62,7 @@ def fit(features: Sequence[Feature], table: pd.DataFrame, means: dict[str, float
             node = node >> _operator(feature, index, scratch)
         outputs = node if outputs is None else outputs + node
     workflow = nvt.Workflow(outputs)
-    workflow.fit(Dataset(table))
+    workflow.fit(dataset(table))
     return workflow
 
 
@@ -72,22 +75,17 @@ def run(workflow: Any, table: pd.DataFrame) -> dict[str, Array]:
     }
 
 
-def compose(workflows: Sequence[Any]) -> Any:
-    """One workflow of several fitted ones; their statistics are kept, nothing is fitted again."""
-    node = workflows[0].output_node
-    for workflow in workflows[1:]:
-        node = node + workflow.output_node
-    return nvt.Workflow(node)
-
-
 def load(path: Path) -> Any:
     """A saved workflow."""
     return nvt.Workflow.load(str(path))
 
 
 def save(workflow: Any, path: Path) -> None:
-    """Save with its vocabularies; loads after being moved."""
+    """Save with its vocabularies; loads after being moved. The same workflow gives the same bytes."""
     workflow.save(str(path))
+    about = json.loads((path / "metadata.json").read_text())
+    del about["generated_timestamp"]
+    (path / "metadata.json").write_text(json.dumps(about, sort_keys=True))
 
 
 def _fitted(workflow: Any, kind: type) -> list[Any]:

@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from recstack_crds.v1alpha1.features import Feature
-from recstack_triton_templates.stages.transforms import OUT_OF_VOCABULARY, Array, null_mask
+from recstack_triton_templates.stages.transforms import Array, null_mask
 
 from recstack_training import workflows
+from recstack_training.bundle import PARTS
+from recstack_training.columns import pack
 from recstack_training.context import Context
+from recstack_training.dataset import RAW
 from recstack_training.derive import Ints, most_frequent
+from recstack_training.errors import BadInput
 from recstack_training.steps.ingest import found
 
 
@@ -24,7 +27,8 @@ def _rows(ids: Ints, wanted: Ints) -> Ints:
 
 def _table(path: Path, key: str, columns: list[str]) -> pd.DataFrame:
     table = pq.read_table(path, columns=list(dict.fromkeys([key, *columns])))
-    return table.to_pandas().sort_values(key, ignore_index=True)
+    frame: pd.DataFrame = table.to_pandas().sort_values(key, ignore_index=True)
+    return frame
 
 
 def _means(features: list[Feature], table: pd.DataFrame) -> dict[str, float]:
@@ -43,35 +47,39 @@ def _day(path: Path, ctx: Context, users: Ints, items: Ints) -> tuple[pd.DataFra
     return frame[known].reset_index(drop=True), int((~known).sum())
 
 
+def _absent(values: Array) -> int | str:
+    """A value that is not among ``values`` (ints, texts, nulls), for users without any: it has no code."""
+    known = set(values[~null_mask(values)].tolist())
+    if any(isinstance(value, str) for value in known):
+        return next(text for n in range(len(known) + 1) if (text := "-" * n) not in known)
+    return -1 if -1 not in known else int(min(known)) - 1
+
+
 def _derive(ctx: Context, users: pd.DataFrame, items: pd.DataFrame, log: pd.DataFrame) -> None:
-    """Add the derived columns to ``users``; a user without events gets null."""
+    """Add the derived columns to ``users``.
+
+    A user without events gets a value outside of the vocabulary: null means that the item's column is null.
+    """
     time = log[ctx.recipe.data.tables.interactions.timestamp].to_numpy().astype(np.int64)
     for feature in ctx.recipe.features.user:
         if not feature.most_frequent:
             continue
-        codes, values = pd.factorize(items[feature.most_frequent], use_na_sentinel=False)
+        codes, uniques = pd.factorize(items[feature.most_frequent], use_na_sentinel=False)
+        values = np.asarray(uniques)
         best = most_frequent(
             log["__user"].to_numpy(), codes[log["__item"].to_numpy()].astype(np.int64), time, len(users)
         )
-        column = pd.Series(values, dtype=object).reindex(best)
-        users[feature.column] = column.to_numpy()
-
-
-def _encode(workflow: Any, features: list[Feature], table: pd.DataFrame) -> dict[str, Array]:
-    """Encoded columns of ``table``; a missing derived value counts as out of vocabulary, not null."""
-    encoded = workflows.run(workflow, table)
-    for feature in features:
-        if feature.most_frequent:
-            encoded[feature.name][null_mask(table[feature.column].to_numpy())] = OUT_OF_VOCABULARY
-    return encoded
+        users[feature.column] = np.append(values, _absent(values))[best]
 
 
 def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
-    """Write workflows, compiled transforms, ``users.npz``, ``items.npz``, ``train.npz`` and ``heldout.npz``.
+    """Write the package's tables and transforms; for training the two logs and the encoded users.
 
     The user workflow is fitted on users with an event in the training days, so that everybody else is out of
     vocabulary; the item workflow on the whole catalog; the context workflow on the training days.
     """
+    parts = folder / PARTS
+    parts.mkdir()
     files, tables, features = found(ctx), ctx.recipe.data.tables, ctx.recipe.features
     plain = [f for f in features.user if not f.most_frequent]
     users = _table(files.users, tables.users.id, [f.column for f in plain])
@@ -85,9 +93,17 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     train = pd.concat([frame for frame, _ in days[: files.train]], ignore_index=True)
     held_out = pd.concat([frame for frame, _ in days[files.train :]], ignore_index=True)
     dropped = sum(count for _, count in days)
+    for what, frame in (("training", train), ("held-out", held_out)):
+        if frame.empty:
+            raise BadInput(
+                "UnknownIds",
+                f"No event of the {what} days is of a user and an item of the tables; do the ids match?",
+                tables.interactions.path,
+            )
     _derive(ctx, users, items, train)
 
-    fitted, compiled, vocabularies, sizes = {}, {}, {}, {}
+    fitted, compiled, sizes = {}, {}, {}
+    vocabularies: dict[str, Array] = {}
     active = users.iloc[np.unique(train["__user"].to_numpy())]
     for kind, chosen, table in (
         ("user", features.user, active),
@@ -98,29 +114,30 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
             continue
         means = _means(chosen, table)
         fitted[kind] = workflows.fit(chosen, table, means, folder / "scratch" / kind)
-        workflows.save(fitted[kind], folder / "workflows" / kind)
+        workflows.save(fitted[kind], parts / "workflows" / kind)
         for feature in chosen:
             compiled[feature.name], arrays = workflows.compile_feature(fitted[kind], feature, means)
             vocabularies |= arrays
             vocabulary = next((a for n, a in arrays.items() if n.endswith(".codes")), None)
             sizes[feature.name] = 0 if vocabulary is None else len(vocabulary) + 3
-    (folder / "transforms.json").write_text(json.dumps(compiled, sort_keys=True))
-    np.savez(folder / "vocab.npz", **vocabularies)
-    np.savez(folder / "users.npz", __id__=user_ids, **_encode(fitted["user"], features.user, users))
-    np.savez(folder / "items.npz", __id__=item_ids, **_encode(fitted["item"], features.item, items))
-    (folder / "titles.json").write_text(
+    (parts / "transforms.json").write_text(json.dumps(compiled, sort_keys=True))
+    np.savez(parts / "vocab.npz", **vocabularies)
+    np.savez(parts / "users.npz", __id__=user_ids, **pack(users, [f.column for f in features.user]))
+    np.savez(parts / "items.npz", __id__=item_ids, **workflows.run(fitted["item"], items))
+    np.savez(folder / "encoded_users.npz", __id__=user_ids, **workflows.run(fitted["user"], users))
+    (parts / "titles.json").write_text(
         json.dumps(items[titles[0]].tolist() if titles else [None] * len(items))
     )
     for name, frame in (("train", train), ("heldout", held_out)):
         context = workflows.run(fitted["context"], frame) if "context" in fitted else {}
-        raw = {f"raw.{f.column}": frame[f.column].to_numpy() for f in features.context}
+        raw = {RAW + k: v for k, v in pack(frame, [f.column for f in features.context]).items()}
         np.savez(
             folder / f"{name}.npz",
             __user__=frame["__user"].to_numpy(),
             __item__=frame["__item"].to_numpy(),
             __time__=frame[tables.interactions.timestamp].to_numpy(),
             **context,
-            **{k: v.astype(str) if v.dtype.kind == "O" else v for k, v in raw.items()},
+            **raw,
         )
     (folder / "sizes.json").write_text(json.dumps(sizes))
     return {"trainRows": len(train), "heldOutRows": len(held_out), "droppedRows": dropped}, None

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from recstack_training import dataset, export, schema
+from recstack_training import export, schema
+from recstack_training.bundle import PARTS
 from recstack_training.context import Context
-from recstack_training.merlin_tf import load
+from recstack_training.dataset import load as load_rows
+from recstack_training.dataset import rows
+from recstack_training.dataset import sizes as sizes_of
+from recstack_training.merlin_tf import dataset, load
 
 SAMPLE = 64
 
@@ -18,15 +22,14 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     Negatives are made by ``loader.map``: given to ``fit(pre=...)`` the same block adds none.
     """
     tf, mm = load()
-    from merlin.io import Dataset
     from merlin.models.tf.transforms.negative_sampling import InBatchNegatives
 
     recipe, features, seed = ctx.recipe.models.ranking, ctx.recipe.features, ctx.recipe.training.seed
     tf.keras.utils.set_random_seed(seed)
-    sizes = dataset.sizes(ctx)
+    sizes = sizes_of(ctx)
     columns = schema.build(ctx.recipe, sizes, target=True)
-    data = dataset.load(ctx, "train")
-    frame = dataset.rows(ctx, data, context=True, seed=seed + 1)
+    data = load_rows(ctx, "train")
+    frame = rows(ctx, data, context=True, seed=seed + 1)
     frame[schema.TARGET] = np.float32(1)
     inputs = {f.name: sizes[f.name] for f in (*features.user, *features.item, *features.context)}
     numbers = any(size == 0 for size in inputs.values())
@@ -39,7 +42,7 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     )
     model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
     loader = mm.Loader(
-        Dataset(frame, schema=columns), batch_size=min(recipe.batch_size, len(frame)), shuffle=True,
+        dataset(frame, schema=columns), batch_size=min(recipe.batch_size, len(frame)), shuffle=True,
         seed_fn=lambda: seed,
     ).map(InBatchNegatives(columns, recipe.negatives, seed=seed, prep_features=True))  # fmt: skip
     history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=50, verbose=2)
@@ -47,9 +50,11 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     if not math.isfinite(loss):
         raise RuntimeError(f"the ranker's loss is {loss}")
 
+    parts = folder / PARTS
+    parts.mkdir()
     model.save_weights(str(folder / "weights" / "dlrm"))
-    export.to_onnx(model, inputs, True, "score", folder / "ranker.onnx")
+    export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx")
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
     expected = model({name: tf.constant(v[:, None]) for name, v in sample.items()}).numpy()
-    export.assert_equal(folder / "ranker.onnx", sample, expected, True)
+    export.assert_equal(parts / "ranker.onnx", sample, expected, True)
     return {"loss": loss, "rows": len(frame)}, None

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 from recstack_triton_templates.stages.transforms import Array
 
-from recstack_training import dataset, export, schema
+from recstack_training import export, schema
+from recstack_training.bundle import PARTS
 from recstack_training.context import Context
-from recstack_training.merlin_tf import load
+from recstack_training.dataset import load as load_rows
+from recstack_training.dataset import rows
+from recstack_training.dataset import sizes as sizes_of
+from recstack_training.merlin_tf import dataset, load
 
 TEMPERATURE = 0.1
 """Divides the cosine before the softmax: cosines of [-1, 1] alone cannot make a peaked distribution."""
@@ -26,8 +30,9 @@ def _tower(mm: Any, columns: Any, recipe: Any) -> Any:
     branches = {}
     numbers = columns.select_by_tag(Tags.CONTINUOUS)
     if len(numbers):
-        branches["continuous"] = mm.Continuous(numbers, post=mm.MLPBlock([PROJECTION], activation="linear"),
-                                               aggregation="concat")  # fmt: skip
+        branches["continuous"] = mm.ContinuousProjection(
+            numbers, mm.MLPBlock([PROJECTION], activation="linear")
+        )
     embeddings = mm.Embeddings(columns.select_by_tag(Tags.CATEGORICAL), dim=recipe.embedding_dim)
     inputs = mm.InputBlockV2(columns, categorical=embeddings, **branches)
     return mm.Encoder(inputs, mm.MLPBlock(recipe.towers, no_activation_last_layer=True), post=mm.L2Norm())
@@ -40,29 +45,29 @@ def _embed(tower: Any, tf: Any, features: dict[str, Array], batch: int = 8192) -
         tower({k: tf.constant(v[start : start + batch, None]) for k, v in features.items()}).numpy()
         for start in range(0, total, batch)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    vectors: Array = np.concatenate(parts).astype(np.float32)
+    return vectors
 
 
 def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     """Write ``query_tower.onnx``, ``item_embeddings.npy``, ``index.faiss`` and the weights."""
     tf, mm = load()
     import faiss
-    from merlin.io import Dataset
     from merlin.schema import Tags
 
     recipe, features = ctx.recipe.models.retrieval, ctx.recipe.features
     tf.keras.utils.set_random_seed(ctx.recipe.training.seed)
-    sizes = dataset.sizes(ctx)
+    sizes = sizes_of(ctx)
     columns = schema.build(ctx.recipe, sizes, target=False)
-    data = dataset.load(ctx, "train")
-    frame = dataset.rows(ctx, data, context=False, seed=ctx.recipe.training.seed)
+    data = load_rows(ctx, "train")
+    frame = rows(ctx, data, context=False, seed=ctx.recipe.training.seed)
     query = _tower(mm, columns.select_by_tag(Tags.USER), recipe)
     candidate = _tower(mm, columns.select_by_tag(Tags.ITEM), recipe)
     model = mm.TwoTowerModelV2(query, candidate, logits_temperature=TEMPERATURE, schema=columns)
     model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
     batch = min(recipe.batch_size, len(frame))
     loader = mm.Loader(
-        Dataset(frame, schema=columns), batch_size=batch, shuffle=True, drop_last=True,
+        dataset(frame, schema=columns), batch_size=batch, shuffle=True, drop_last=True,
         seed_fn=lambda: ctx.recipe.training.seed,
     )  # fmt: skip
     history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=METRIC_STEPS, verbose=2)
@@ -70,14 +75,16 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     if not math.isfinite(loss):
         raise RuntimeError(f"the two-tower's loss is {loss}")
 
+    parts = folder / PARTS
+    parts.mkdir()
     model.save_weights(str(folder / "weights" / "two_tower"))
     user_inputs = {f.name: sizes[f.name] for f in features.user}
-    export.to_onnx(model.query_encoder, user_inputs, False, "embedding", folder / "query_tower.onnx")
+    export.to_onnx(model.query_encoder, user_inputs, False, "embedding", parts / "query_tower.onnx")
     sample = {name: data.users[name][:64] for name in user_inputs}
-    export.assert_equal(folder / "query_tower.onnx", sample, _embed(model.query_encoder, tf, sample), False)
+    export.assert_equal(parts / "query_tower.onnx", sample, _embed(model.query_encoder, tf, sample), False)
     vectors = _embed(model.candidate_encoder, tf, {f.name: data.items[f.name] for f in features.item})
-    np.save(folder / "item_embeddings.npy", vectors)
+    np.save(parts / "item_embeddings.npy", vectors)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    faiss.write_index(index, str(folder / "index.faiss"))
+    faiss.write_index(index, str(parts / "index.faiss"))
     return {"loss": loss, "rows": len(frame), "embeddingDim": vectors.shape[1]}, None

@@ -29,12 +29,14 @@ def per_day(interactions: int, days: int) -> Ints:
     """Events of each day, summing to ``interactions``; weekends are busier."""
     share = WEEKDAYS[np.arange(days) % 7]
     edges = np.floor(np.cumsum(share) / share.sum() * interactions + 0.5).astype(np.int64)
-    return np.diff(edges, prepend=0)
+    counts: Ints = np.diff(edges, prepend=0)
+    return counts
 
 
 def _in_group(order: Ints, start: Ints, size: Ints, group: Ints, position: npt.NDArray[np.float64]) -> Ints:
     """The item at relative ``position`` in [0, 1) of each group; ``order`` lists items by group and price."""
-    return order[start[group] + (position * size[group]).astype(np.int64)]
+    items: Ints = order[start[group] + (position * size[group]).astype(np.int64)]
+    return items
 
 
 def day_table(day: int, rows: int, users: Users, catalog: Catalog, rng: np.random.Generator) -> pa.Table:

@@ -29,7 +29,10 @@ class Users:
 
 def _choose(weights: npt.NDArray[np.float64], rng: np.random.Generator, size: int) -> Ints:
     cumulative = np.cumsum(weights)
-    return np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right").astype(np.int64)
+    drawn: Ints = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right").astype(
+        np.int64
+    )
+    return drawn
 
 
 def make(users: int, catalog: Catalog, rng: np.random.Generator) -> Users:

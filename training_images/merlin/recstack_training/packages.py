@@ -1,0 +1,65 @@
+"""Packages in a store: written part by part, read back, and only then made visible by their manifest."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recstack_training.artifacts import Store
+
+MANIFEST = "manifest.json"
+
+
+class Damaged(Exception):
+    """What lies in the store is not what was written."""
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def digest_of(path: Path) -> dict[str, Any]:
+    """A manifest's entry for a local file."""
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def publish(store: Store, parts: Mapping[str, Path], manifest: Mapping[str, Any], scratch: Path) -> str:
+    """Write ``parts``, verify them, then write the manifest with their digests; return ``sha256:<hex>``.
+
+    A package that is there already is only verified. ``Damaged`` when something reads back differently.
+    """
+    content = canonical({**manifest, "parts": {name: digest_of(path) for name, path in parts.items()}})
+    name = hashlib.sha256(content).hexdigest()
+    folder = f"packages/{name}"
+    if not store.exists(f"{folder}/{MANIFEST}"):
+        for part, path in parts.items():
+            store.put(path, f"{folder}/{part}")
+        _verify_parts(store, folder, json.loads(content))
+        local = scratch / MANIFEST
+        local.write_bytes(content)
+        store.put(local, f"{folder}/{MANIFEST}")
+    verify(store, f"sha256:{name}")
+    return f"sha256:{name}"
+
+
+def verify(store: Store, digest: str) -> dict[str, Any]:
+    """Read the whole package back and return its manifest; ``Damaged`` if any byte is another."""
+    folder = f"packages/{digest.removeprefix('sha256:')}"
+    content = b"".join(store.read(f"{folder}/{MANIFEST}"))
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise Damaged(f"{folder}/{MANIFEST} does not have the digest that the package is named by")
+    manifest: dict[str, Any] = json.loads(content)
+    _verify_parts(store, folder, manifest)
+    return manifest
+
+
+def _verify_parts(store: Store, folder: str, manifest: Mapping[str, Any]) -> None:
+    for part, wanted in manifest["parts"].items():
+        found = hashlib.sha256()
+        for piece in store.read(f"{folder}/{part}"):
+            found.update(piece)
+        if found.hexdigest() != wanted["sha256"]:
+            raise Damaged(f"{folder}/{part} was read back with another digest; check the store")

@@ -1,0 +1,81 @@
+"""Put the parts together, add the probe, publish under the digest of the manifest."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recstack_training import packages
+from recstack_training.artifacts import open_store
+from recstack_training.bundle import PARTS, files
+from recstack_training.context import STEPS, Context
+from recstack_training.dataset import Encoded, load
+from recstack_training.served import Bundle
+
+PROBE_CANDIDATES = 10
+
+
+def _value(column: np.ndarray[Any, Any], row: int) -> Any:
+    """A raw value as JSON has it; null for NaN."""
+    value = column[row : row + 1].tolist()[0]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def probe(ctx: Context, bundle: Bundle, log: Encoded) -> list[dict[str, Any]]:
+    """Requests with the answers of these files: two known users, one unknown, one anonymous.
+
+    Known users ask in the context of events in the held-out ``log``, the others with the time only.
+    """
+    time = ctx.recipe.data.tables.interactions.timestamp
+    unknown = int(log.user_ids.max()) + 1
+    rows = (0, len(log.user) - 1)
+    asked: list[tuple[int | None, dict[str, Any]]] = [
+        (int(log.user_ids[log.user[row]]),
+         {**{name: _value(column, row) for name, column in log.raw.items()}, time: int(log.time[row])})
+        for row in rows
+    ]  # fmt: skip
+    asked += [(user, {time: int(log.time[0])}) for user in (unknown, None)]
+    out = []
+    for user, context in asked:
+        known = {name: np.array([context[name]]) for name in log.raw if context.get(name) is not None}
+        answer = bundle.recommend(np.array([unknown if user is None else user]), known, PROBE_CANDIDATES)
+        out.append({
+            "user_id": user,
+            "context": context,
+            "candidates": answer.rows.shape[1],
+            "items": bundle.item_ids[answer.rows[0]].tolist(),
+            "scores": answer.scores[0].tolist(),
+        })  # fmt: skip
+    return out
+
+
+def run(ctx: Context, folder: Path) -> tuple[dict[str, float], str]:
+    """Publish the package; its metrics and digest."""
+    root = folder / PARTS
+    root.mkdir()
+    trained = files(ctx, STEPS[:-1])
+    bundle = Bundle(trained, ctx.recipe, threads=1)
+    (root / "probe.json").write_bytes(packages.canonical(probe(ctx, bundle, load(ctx, "heldout"))))
+    (root / "recipe.json").write_bytes(packages.canonical(ctx.recipe.model_dump(mode="json", by_alias=True)))
+    parts = trained | {path.name: path for path in sorted(root.iterdir())}
+    metrics = json.loads(parts["evaluation.json"].read_text())["metrics"]
+    tables, features = ctx.recipe.data.tables, ctx.recipe.features
+    lineage = json.loads((ctx.folder("ingest") / "tables.json").read_text())["lineage"]
+    manifest = {
+        "schemaVersion": 1,
+        "stack": ctx.stack,
+        "version": ctx.version,
+        "columns": {
+            "user": tables.interactions.user,
+            "item": tables.interactions.item,
+            "timestamp": tables.interactions.timestamp,
+        },
+        "features": {kind: [f.name for f in getattr(features, kind)] for kind in ("user", "item", "context")},
+        "retrieval": {"dim": bundle.index.d, "items": bundle.index.ntotal},
+        "metrics": metrics,
+        "lineage": {"data": lineage, "image": ctx.image, "parent": None, "seed": ctx.recipe.training.seed},
+    }
+    digest = packages.publish(open_store(ctx.artifacts), parts, manifest, folder)
+    return metrics, digest
