@@ -1,0 +1,9 @@
+"""Errors of the gateway."""
+
+
+class Unavailable(Exception):
+    """Something that this pod needs does not answer now; it is tried again. The message is for people."""
+
+
+class Refused(Exception):
+    """A version that this pod cannot serve, whatever it tries; the message says why."""

@@ -1,0 +1,58 @@
+"""The serving plan, as the operator writes it (docs/spec/serving.md)."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+
+class _Part(BaseModel):
+    # A newer operator may say more than this gateway knows.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class PlannedVersion(_Part):
+    """A version that this pod must hold."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    repo: str
+    artifacts: str
+
+
+class SeenFilter(_Part):
+    """``serving.seenFilter``."""
+
+    enabled: bool
+    ttl_seconds: int
+    capacity: int
+    error_rate: float
+
+
+class Serving(_Part):
+    """What of ``spec.serving`` concerns the gateway."""
+
+    top_k: int
+    seen_filter: SeenFilter
+
+
+class Plan(_Part):
+    """``live`` answers; ``versions`` are held; ``drain`` are on their way out."""
+
+    generation: int
+    live: str | None
+    versions: tuple[PlannedVersion, ...]
+    drain: tuple[str, ...]
+    serving: Serving
+
+
+def parse(content: str | bytes) -> Plan:
+    """Plan in JSON.
+
+    Raises:
+        ValueError: not a plan.
+    """
+    try:
+        return Plan.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"the serving plan is unreadable: {place or 'JSON'}: {first['msg']}") from error
