@@ -11,9 +11,11 @@ from pathlib import Path
 from recstack_lab import image_debian, image_python, image_store
 from recstack_lab.commands import run, succeeds
 from recstack_lab.config import cache_root
-from recstack_lab.image_plan import System
+from recstack_lab.image_plan import PREFIX, System
 
 _EPOCH = "0"
+# All that the source part of an image adds lies here.
+APP = "/app"
 
 
 class Buildah:
@@ -61,15 +63,38 @@ class Buildah:
     def export(self, reference: str, target: Path) -> None:
         """Put an image into the store of `target`'s directory; `target` describes it."""
         with self._scratch() as directory:
-            run([*self._buildah(), "push", "--quiet", "--disable-compression", reference, f"dir:{directory}"])
+            self._push(reference, directory)
             image_store.adopt(directory, reference, target)
+
+    def export_sources(self, reference: str, dependencies: Path, target: Path) -> None:
+        """Put an image into the store that already holds the environment it stands on.
+
+        Only what `build_sources` added is read: a push would read and write gigabytes that have not changed.
+        """
+        config = run([*self._buildah(), "inspect", "--type", "image", "--format", "{{.Config}}", reference])
+        with self._scratch() as context, self._scratch() as pushed:
+            (context / "Containerfile").write_text(
+                f"FROM {reference} AS whole\nFROM scratch\nCOPY --from=whole {APP} {APP}\n"
+            )
+            layer = f"{PREFIX}/layer:{context.name.strip('.')}"
+            self._build(context, str(context / "Containerfile"), layer, {}, {})
+            try:
+                self._push(layer, pushed)
+            finally:
+                run([*self._buildah(), "rmi", layer])
+            image_store.stack(pushed, config.encode(), dependencies, reference, target)
 
     def forget(self, prefix: str, keep: set[str]) -> None:
         """Remove the tags that begin with `prefix` and are not kept."""
+        # Stages of builds, and builds that were cut off, leave containers that hold on to their images.
+        run([*self._buildah(), "rm", "--all"])
         listed = run([*self._buildah(), "images", "--format", "{{.Name}}:{{.Tag}}"]).split()
         for tag in listed:
             if tag.startswith(prefix) and tag not in keep:
                 run([*self._buildah(), "rmi", tag])
+
+    def _push(self, tag: str, directory: Path) -> None:
+        run([*self._buildah(), "push", "--quiet", "--disable-compression", tag, f"dir:{directory}"])
 
     def _buildah(self) -> list[str]:
         storage = self._cache / "buildah"

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from recstack_lab.config import LabError
+
 _NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -46,11 +48,35 @@ def adopt(directory: Path, reference: str, target: Path) -> Stored:
     content = json.loads(manifest)
     blobs = [content["config"]["digest"], *(layer["digest"] for layer in content["layers"])]
     for digest in blobs:
-        place = _place(target.parent, digest)
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            (directory / digest.removeprefix("sha256:")).rename(place)
+        _move(directory, target.parent, digest)
     return _describe(manifest, content["mediaType"], blobs, reference, target)
+
+
+def stack(directory: Path, config: bytes, below: Path, reference: str, target: Path) -> Stored:
+    """Store the image that has the layers of `below`, an image of the store, and on top those in `directory`.
+
+    `config` is the OCI configuration of the whole image. LabError if the image does not stand on `below`.
+    """
+    base = json.loads(_place(below.parent, read(below).digest).read_bytes())
+    pushed = json.loads((directory / "manifest.json").read_bytes())
+    image = json.loads(config)
+    lower, upper = base["layers"], pushed["layers"]
+    # Layers are not compressed, so that the digest of a layer is that of its content.
+    if image["rootfs"]["diff_ids"][: -len(upper)] != [layer["digest"] for layer in lower]:
+        raise LabError(f"{reference} was not built on {below.stem}: build it again")
+    for layer in upper:
+        _move(directory, target.parent, layer["digest"])
+    image["rootfs"]["diff_ids"] = [layer["digest"] for layer in (*lower, *upper)]
+    encoded = json.dumps(image).encode()
+    digest = _keep(target.parent, encoded)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {"mediaType": _CONFIG, "digest": digest, "size": len(encoded)},
+        "layers": [*lower, *upper],
+    }
+    blobs = [digest, *image["rootfs"]["diff_ids"]]
+    return _describe(json.dumps(manifest).encode(), _MANIFEST, blobs, reference, target)
 
 
 def program(binary: Path, config: dict[str, Any], reference: str, target: Path) -> Stored:
@@ -129,6 +155,13 @@ def _describe(manifest: bytes, media_type: str, blobs: Iterable[str], reference:
     fresh.write_text(json.dumps(asdict(stored), indent=2), encoding="utf-8")
     fresh.replace(target)
     return stored
+
+
+def _move(directory: Path, store: Path, digest: str) -> None:
+    place = _place(store, digest)
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (directory / digest.removeprefix("sha256:")).rename(place)
 
 
 def _keep(directory: Path, content: bytes) -> str:

@@ -37,6 +37,9 @@ class ImageBuilder(Protocol):
     def export(self, reference: str, target: Path) -> None:
         """Put an image into the store of `target`'s directory; `target` describes it."""
 
+    def export_sources(self, reference: str, dependencies: Path, target: Path) -> None:
+        """The same for an image with sources, whose environment is in the store as `dependencies`."""
+
     def forget(self, prefix: str, keep: set[str]) -> None:
         """Remove tags with this prefix that are not kept."""
 
@@ -71,7 +74,7 @@ def build_in(
         else:
             _build_one(tree, image, image_keys, base_tag, builder)
             with step(f"storing image {image.name}"):
-                builder.export(image.reference, stored)
+                _export(image, image_keys, stored, builder)
             _forget_older(image, stored, image_keys, builder)
         # The base runs in no pod.
         if load is not None and image is not BASE:
@@ -85,7 +88,7 @@ def _build_one(tree: Path, image: Image, image_keys: Keys, base_tag: str, builde
             with step(f"building image {image.name} from Debian {image.heavy.suite}"):
                 builder.build_system(image.heavy, image.containerfile, tag)
         else:
-            environment = f"{PREFIX}/{image.name}-dependencies:{image_keys.heavy}"
+            environment = _environment_tag(image, image_keys)
             if not builder.has(environment):
                 with step(f"installing {image.heavy.lock} for image {image.name}"):
                     builder.build_environment(
@@ -97,15 +100,31 @@ def _build_one(tree: Path, image: Image, image_keys: Keys, base_tag: str, builde
     builder.alias(tag, image.reference)
 
 
+def _export(image: Image, image_keys: Keys, stored: Path, builder: ImageBuilder) -> None:
+    if isinstance(image.heavy, System):
+        builder.export(image.reference, stored)
+        return
+    dependencies = _stored_environment(image, image_keys, stored)
+    if not image_store.whole(dependencies):
+        builder.export(_environment_tag(image, image_keys), dependencies)
+    builder.export_sources(image.reference, dependencies, stored)
+
+
+def _stored_environment(image: Image, image_keys: Keys, stored: Path) -> Path:
+    return stored.with_name(f"{image.name}-dependencies-{image_keys.heavy}.json")
+
+
 def _forget_older(image: Image, stored: Path, image_keys: Keys, builder: ImageBuilder) -> None:
     for older in stored.parent.glob(f"{image.name}-*.json"):
-        if older != stored:
+        if older not in {stored, _stored_environment(image, image_keys, stored)}:
             older.unlink()
     image_store.sweep(stored.parent)
     builder.forget(f"{PREFIX}/{image.name}:", {_tag(image, image_keys.image), image.reference})
-    builder.forget(
-        f"{PREFIX}/{image.name}-dependencies:", {f"{PREFIX}/{image.name}-dependencies:{image_keys.heavy}"}
-    )
+    builder.forget(f"{PREFIX}/{image.name}-dependencies:", {_environment_tag(image, image_keys)})
+
+
+def _environment_tag(image: Image, image_keys: Keys) -> str:
+    return f"{PREFIX}/{image.name}-dependencies:{image_keys.heavy}"
 
 
 def _tag(image: Image, key: str) -> str:

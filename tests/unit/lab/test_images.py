@@ -1,18 +1,19 @@
-"""Which images are built again when something changes, in which order, and what the archives hold."""
+"""Which images are built again when something changes, in which order, and what is kept of it."""
 
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from recstack_lab import image_store
 from recstack_lab.config import LabError
 from recstack_lab.image_debian import sources_for
-from recstack_lab.image_oci import write_archive
 from recstack_lab.image_plan import BASE, IMAGES, Environment, System, keys, selected
 from recstack_lab.image_python import uv_environment
 from recstack_lab.images import build_in
+
+DESCRIPTION: dict[str, Any] = {"media_type": "m", "digest": "sha256:0", "size": 1, "parts": []}
 
 
 class Recorder:
@@ -44,7 +45,13 @@ class Recorder:
 
     def export(self, reference: str, target: Path) -> None:
         assert reference in self.tags
-        target.write_text(reference)
+        target.write_text(json.dumps({**DESCRIPTION, "reference": reference}))
+        self.did.append(f"export {reference.rpartition('/')[2].partition(':')[0]}")
+
+    def export_sources(self, reference: str, dependencies: Path, target: Path) -> None:
+        assert dependencies.is_file()
+        assert reference in self.tags
+        target.write_text(json.dumps({**DESCRIPTION, "reference": reference}))
 
     def forget(self, prefix: str, keep: set[str]) -> None:
         self.tags = {tag for tag in self.tags if not tag.startswith(prefix) or tag in keep}
@@ -70,8 +77,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def archives(tmp_path: Path) -> Path:
-    directory = tmp_path / "archives"
+def store(tmp_path: Path) -> Path:
+    directory = tmp_path / "store"
     directory.mkdir()
     return directory
 
@@ -115,52 +122,64 @@ def test_byte_code_changes_nothing_and_a_renamed_file_does(tree: Path) -> None:
     assert changed_by(tree, lambda: (package / "module.py").rename(package / "other.py"))[0] == {"operator"}
 
 
-def test_everything_is_built_once_and_in_order(tree: Path, archives: Path) -> None:
+def test_everything_is_built_once_and_in_order(tree: Path, store: Path) -> None:
     builder = Recorder()
     loaded: list[str] = []
-    build_in(tree, archives, builder, lambda path: loaded.append(path.read_text()))
+    build_in(tree, store, builder, lambda path: loaded.append(image_store.read(path).reference))
     assert builder.did == [
         "system base",
+        "export base",
         "system valkey",
+        "export valkey",
         "environment operator-dependencies",
         "sources operator",
+        "export operator-dependencies",
         "environment serving-dependencies",
         "sources serving",
+        "export serving-dependencies",
         "environment training-dependencies",
         "sources training",
+        "export training-dependencies",
     ]
     names = ("valkey", "operator", "serving", "training")
     assert loaded == [f"localhost/recstack/{name}:dev" for name in names]
 
 
 def test_unchanged_is_not_built_but_loaded(
-    tree: Path, archives: Path, capsys: pytest.CaptureFixture[str]
+    tree: Path, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     builder = Recorder()
-    build_in(tree, archives, builder)
+    build_in(tree, store, builder)
     builder.did.clear()
     loaded: list[Path] = []
-    build_in(tree, archives, builder, loaded.append)
+    build_in(tree, store, builder, loaded.append)
     assert builder.did == []
     assert len(loaded) == len(IMAGES) - 1
     assert "image training is up to date" in capsys.readouterr().err
 
 
-def test_a_source_change_installs_nothing_and_leaves_one_archive(tree: Path, archives: Path) -> None:
+def test_a_source_change_installs_nothing_and_leaves_one_image(tree: Path, store: Path) -> None:
     builder = Recorder()
-    build_in(tree, archives, builder)
+    build_in(tree, store, builder)
     builder.did.clear()
     (tree / "gateway/recstack_gateway/module.py").write_text("changed")
-    build_in(tree, archives, builder)
+    build_in(tree, store, builder)
     assert builder.did == ["sources serving"]
-    assert len(list(archives.glob("serving-*.tar"))) == 1
+    assert sorted(path.stem.rpartition("-")[0] for path in store.glob("serving-*.json")) == [
+        "serving",
+        "serving-dependencies",
+    ]
     assert len([tag for tag in builder.tags if tag.startswith("localhost/recstack/serving:")]) == 2
 
 
-def test_asking_for_one_image_builds_the_base_under_it(tree: Path, archives: Path) -> None:
+def test_asking_for_one_image_builds_the_base_under_it(tree: Path, store: Path) -> None:
     builder = Recorder()
-    build_in(tree, archives, builder, only=["serving"])
-    assert builder.did == ["system base", "environment serving-dependencies", "sources serving"]
+    build_in(tree, store, builder, only=["serving"])
+    assert [what for what in builder.did if not what.startswith("export")] == [
+        "system base",
+        "environment serving-dependencies",
+        "sources serving",
+    ]
 
 
 def test_valkey_needs_no_base_and_unknown_images_are_named() -> None:
@@ -215,23 +234,3 @@ def test_pip_settings_become_uv_settings_and_the_environment_wins() -> None:
     assert found["HTTPS_PROXY"] == "p"
     assert "HOME" not in found
     assert uv_environment({}, pip)["UV_DEFAULT_INDEX"] == "https://file.test/simple"
-
-
-def test_an_archive_holds_the_image_under_its_whole_name(tmp_path: Path) -> None:
-    pushed = tmp_path / "pushed"
-    pushed.mkdir()
-    layers = [{"digest": "sha256:1"}, {"digest": "sha256:1"}]
-    manifest = {"mediaType": "application/m", "config": {"digest": "sha256:c"}, "layers": layers}
-    for name, content in (("c", b"{}"), ("1", b"layer"), ("version", b"dir")):
-        (pushed / name).write_bytes(content)
-    (pushed / "manifest.json").write_text(json.dumps(manifest))
-    reference = "localhost/recstack/operator:dev"
-    write_archive(pushed, reference, tmp_path / "out.tar")
-    with tarfile.open(tmp_path / "out.tar") as archive:
-        found = {member.name: (archive.extractfile(member) or io.BytesIO()).read() for member in archive}
-    (entry,) = json.loads(found["index.json"])["manifests"]
-    blob = "blobs/" + entry["digest"].replace(":", "/")
-    assert set(found) == {"oci-layout", "index.json", blob, "blobs/sha256/c", "blobs/sha256/1"}
-    assert json.loads(found[blob]) == manifest
-    assert entry["annotations"]["io.containerd.image.name"] == reference
-    assert [path.name for path in tmp_path.glob("out*")] == ["out.tar"]
