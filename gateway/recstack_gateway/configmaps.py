@@ -1,9 +1,7 @@
 """ConfigMaps of the pod's namespace: the plan is watched, repositories are read."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Protocol
 
 import httpx2
@@ -13,9 +11,8 @@ from lightkube.resources.core_v1 import ConfigMap
 
 from recstack_gateway.errors import Unavailable
 
-_LOG = logging.getLogger(__name__)
 WATCH_SECONDS = 30
-"""The server ends a watch after this long; a connection that has died unnoticed is given up a little later."""
+"""The server ends a watch after this long; a connection that died unnoticed is given up a little later."""
 
 
 class ConfigMaps(Protocol):
@@ -57,8 +54,8 @@ class ClusterConfigMaps:
             server_timeout=WATCH_SECONDS,
         )
         try:
-            async with asyncio.timeout(1.5 * WATCH_SECONDS), aclosing(events) as changes:
-                async for kind, changed in changes:
+            async with asyncio.timeout(1.5 * WATCH_SECONDS):
+                async for kind, changed in events:
                     if kind == "DELETED":
                         raise Unavailable(f"ConfigMap {name} was deleted")
                     yield changed.data or {}

@@ -12,7 +12,8 @@ PLAN_KEY = "plan.json"
 class Settings:
     """Defaults are those of a pod; only tests give other ports and folders.
 
-    ``models`` is shared by both containers. ``plan_file`` is the mounted plan, read while the API server is away.
+    ``models`` is shared by both containers. ``plan_file`` is the mounted plan, read while the API
+    server is away.
     """
 
     namespace: str

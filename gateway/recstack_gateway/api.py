@@ -1,0 +1,227 @@
+"""The HTTP interface of a serving pod."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from recstack_triton_templates.seen_keys import SeenKeys
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from recstack_gateway import metrics, problems
+from recstack_gateway.errors import Unavailable
+from recstack_gateway.plan import Plan
+from recstack_gateway.problems import Problem
+from recstack_gateway.seen import SeenWriter
+from recstack_gateway.versions import Versions
+
+BODY_LIMIT = 1 << 20
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Scalar = Annotated[str, Field(max_length=1024)] | int | float | None
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class RecommendBody(_Body):
+    """Every field may be left out."""
+
+    user_id: Int64 | None = Field(None, description="Null: anonymous.")
+    k: int | None = Field(
+        None, ge=1, description="Most items wanted; no more than the stack's topK and the catalog are given."
+    )
+    context: dict[str, Scalar] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Raw value by column of the log; time defaults to now, other columns to unknown; columns "
+        "that no feature uses are ignored.",
+    )
+
+
+class EventBody(_Body):
+    """Something that a user did with an item."""
+
+    event_id: str = Field(min_length=1, max_length=128, description="The same id counts once.")
+    user_id: Int64 | None = Field(None, description="Null: anonymous; such an event marks nothing.")
+    item_id: Int64
+    type: str = Field("view", max_length=64, description="view, cart, purchase…")
+    timestamp: float | None = Field(
+        None, ge=0, le=1e11, description="Seconds since 1970, UTC; left out: now."
+    )
+
+
+class EventsBody(_Body):
+    """A batch."""
+
+    events: list[EventBody] = Field(max_length=1000)
+
+
+_RECOMMEND = TypeAdapter(RecommendBody)
+_EVENTS = TypeAdapter(EventsBody)
+
+
+class Api:
+    """The routes. ``seen`` None: the pod has no Valkey."""
+
+    def __init__(
+        self, versions: Versions, seen: SeenWriter | None, scope: str, alive: Callable[[], bool]
+    ) -> None:
+        self._versions, self._seen, self._scope, self._alive = versions, seen, scope, alive
+
+    def app(self) -> FastAPI:
+        """The application."""
+        app = FastAPI(title="recstack gateway", version="1", docs_url=None, redoc_url=None)
+        app.add_exception_handler(Problem, problems.handle)
+        app.add_exception_handler(HTTPException, problems.handle_http)
+        documented = (
+            ("/v1/recommend", self.recommend, "POST", RecommendBody),
+            ("/v1/events", self.events, "POST", EventsBody),
+            ("/v1/users/{user_id}/state", self.forget, "DELETE", None),
+            ("/versions", self.versions, "GET", None),
+            ("/healthz", self.healthz, "GET", None),
+            ("/readyz", self.readyz, "GET", None),
+            ("/metrics", self.metrics, "GET", None),
+        )
+        for path, endpoint, method, body in documented:
+            app.add_api_route(
+                path, endpoint, methods=[method], response_class=Response, openapi_extra=_describe(body)
+            )
+        return app
+
+    async def recommend(self, request: Request) -> Response:
+        """Recommend items to a user, now, on this device."""
+        start = time.perf_counter()
+        try:
+            response = await self._recommend(request)
+        except Problem as problem:
+            response = problems.response(problem)
+        metrics.RECOMMEND.labels(response.status_code).observe(time.perf_counter() - start)
+        return response
+
+    async def _recommend(self, request: Request) -> Response:
+        body = await _read(request, _RECOMMEND)
+        plan, version = self._versions.plan, self._versions.route
+        if version is None or plan is None:
+            raise Problem(503, "no version is live in this pod yet", {"Retry-After": "2"})
+        top = plan.serving.top_k
+        k = min(body.k or top, top)
+        content = body.model_dump_json(exclude={"k"})[:-1].encode() + b',"k":%d}' % k
+        start = time.perf_counter()
+        try:
+            reply = await self._versions.infer(version, content)
+        except Unavailable as error:
+            raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
+        seconds = time.perf_counter() - start
+        metrics.INFER.observe(seconds)
+        if reply.startswith(b'{"problem"'):
+            raise Problem(422, _Refusal.model_validate_json(reply).problem)
+        if reply.endswith(b'"degraded":true}'):
+            metrics.DEGRADED.inc()
+        # The reply is JSON already and may be long: the name is put in front, nothing is parsed.
+        content = b'{"version":"%b",%b' % (version.planned.name.encode(), reply[1:])
+        timing = {"Server-Timing": f"triton;dur={seconds * 1000:.3f}"}
+        return Response(content, headers=timing, media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        """Tell what users did; the items count as seen from the next recommendation on."""
+        body = await _read(request, _EVENTS)
+        writer, keys = self._store()
+        now = time.time()
+        marks = [
+            (one.event_id, one.user_id, one.item_id, now if one.timestamp is None else one.timestamp)
+            for one in body.events
+            if one.user_id is not None
+        ]
+        try:
+            new = await writer.mark(keys, marks)
+        except Unavailable as error:
+            metrics.EVENTS.labels("unavailable").inc(len(body.events))
+            raise Problem(503, str(error), {"Retry-After": "1"}) from error
+        metrics.EVENTS.labels("marked").inc(new)
+        metrics.EVENTS.labels("ignored").inc(len(body.events) - new)
+        return JSONResponse({"accepted": len(body.events), "marked": new}, 202)
+
+    async def forget(self, request: Request) -> Response:
+        """Forget what is kept of a user."""
+        text = request.path_params["user_id"]
+        try:
+            user = TypeAdapter(Int64).validate_strings(text)
+        except ValidationError:
+            raise Problem(422, f"user_id: expected a 64-bit integer, got {text[:40]!r}") from None
+        writer, keys = self._store()
+        try:
+            await writer.forget(keys, user)
+        except Unavailable as error:
+            raise Problem(503, str(error), {"Retry-After": "1"}) from error
+        return Response(status_code=204)
+
+    def _store(self) -> tuple[SeenWriter, SeenKeys]:
+        plan = self._versions.plan
+        if plan is None:
+            raise Problem(503, "this pod has no plan yet", {"Retry-After": "2"})
+        if self._seen is None or not plan.serving.seen_filter.enabled:
+            raise Problem(404, "the stack's seen filter is off (spec.serving.seenFilter.enabled)")
+        return self._seen, _keys(plan, self._scope)
+
+    async def versions(self, request: Request) -> Response:
+        """State of every version in this pod."""
+        return JSONResponse(self._versions.report())
+
+    async def healthz(self, request: Request) -> Response:
+        """Whether this process moves."""
+        if not self._alive():
+            raise Problem(503, "a task of this process has ended; it must be started again")
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether the version that answers made a real inference lately."""
+        if not self._versions.ready():
+            raise Problem(503, "no version answered a real inference lately")
+        return JSONResponse({"status": "ok"})
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Refusal(BaseModel):
+    problem: str
+
+
+def _keys(plan: Plan, scope: str) -> SeenKeys:
+    seen = plan.serving.seen_filter
+    return SeenKeys(scope, seen.capacity, seen.error_rate, seen.ttl_seconds)
+
+
+async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
+    """The body; it is not read beyond the limit, whatever its header says."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > BODY_LIMIT:
+            raise Problem(413, f"the body is longer than {BODY_LIMIT} bytes; send less at once")
+    try:
+        return adapter.validate_json(content or b"{}")
+    except ValidationError as error:
+        raise Problem(422, "; ".join(_sentence(one) for one in error.errors(include_url=False)[:5])) from None
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {error['msg']}" if place else str(error["msg"])
+
+
+def _describe(body: type[BaseModel] | None) -> dict[str, Any]:
+    """OpenAPI of a route whose body is read here, not by FastAPI."""
+    problem = {"description": "Problem (RFC 9457)", "content": {problems.CONTENT_TYPE: {}}}
+    described: dict[str, Any] = {"responses": {"default": problem}}
+    if body is not None:
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return described

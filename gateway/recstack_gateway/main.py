@@ -1,0 +1,59 @@
+"""Entry of the ``gateway`` container."""
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+import uvloop
+from lightkube import AsyncClient
+
+from recstack_gateway.api import Api
+from recstack_gateway.configmaps import ClusterConfigMaps
+from recstack_gateway.plan_source import PlanSource
+from recstack_gateway.seen import SeenWriter
+from recstack_gateway.settings import Settings, from_environment
+from recstack_gateway.triton import GrpcTriton
+from recstack_gateway.versions import Versions
+
+
+async def serve(settings: Settings) -> None:
+    """Run until a signal; requests that are under way are answered first."""
+    triton = GrpcTriton(f"127.0.0.1:{settings.triton_grpc_port}")
+    client = AsyncClient()
+    configmaps = ClusterConfigMaps(client, settings.namespace)
+    versions = Versions(triton, configmaps.binary, settings.models)
+    seen = SeenWriter(settings.valkey_url, settings.scope) if settings.valkey_url else None
+    plans = asyncio.create_task(
+        PlanSource(configmaps, settings.plan_name, settings.plan_file, versions.take).run()
+    )
+    app = Api(versions, seen, settings.scope, lambda: not (plans.done() or versions.broken)).app()
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    try:
+        await uvicorn.Server(config).serve([_listen(settings.port)])
+    finally:
+        plans.cancel()
+        await asyncio.gather(plans, return_exceptions=True)
+        await versions.close()
+        if seen is not None:
+            await seen.close()
+        await client.close()
+        await triton.close()
+
+
+def _listen(port: int) -> socket.socket:
+    """All addresses of the pod, IPv6 included where there is any."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    return socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=2048)
+
+
+def main() -> None:
+    """Start with the pod's environment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    uvloop.run(serve(from_environment()))
+
+
+if __name__ == "__main__":
+    main()

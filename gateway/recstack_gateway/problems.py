@@ -1,0 +1,41 @@
+"""Problem replies (RFC 9457)."""
+
+import json
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """Ends a request with a problem reply; ``detail`` tells the caller what to do."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+def response(problem: Problem) -> Response:
+    """The reply of a problem."""
+    value = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    return Response(json.dumps(value), problem.status, headers=problem.headers, media_type=CONTENT_TYPE)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """For the app: problems raised anywhere."""
+    assert isinstance(error, Problem)
+    return response(error)
+
+
+async def handle_http(request: Request, error: Exception) -> Response:
+    """For the app: unknown paths and methods."""
+    status = int(getattr(error, "status_code", 500))
+    detail = str(getattr(error, "detail", "")) + f": {request.method} {request.url.path}"
+    return response(Problem(status, detail, getattr(error, "headers", None)))

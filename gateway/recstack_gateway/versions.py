@@ -1,0 +1,340 @@
+"""The versions that this pod holds, each brought to where the plan wants it.
+
+One task a version, level-triggered: it looks at what is wanted and at what is, takes the next step, and looks
+again when something changes or after a pause. An inference is the only proof that a model works: Triton calls
+a model ready whose process has died.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from recstack_triton_templates.render import model_name
+
+from recstack_gateway import artifacts, metrics, repository
+from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.plan import Plan, PlannedVersion
+from recstack_gateway.proof import Probe, prove, read_probes
+from recstack_gateway.triton import InferenceFailed, Triton
+
+_LOG = logging.getLogger(__name__)
+CHECK_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+READY_SECONDS = 10.0
+DRAIN_SECONDS = 10.0
+LATE_CHECKS = 5
+"""So many checks in a row may be late before a model counts as hung; a busy machine is no broken one."""
+LOADS = 3
+"""Loads after which a version that never answered is given up."""
+SPARE_PACKAGES = 2
+"""Packages kept on disk beyond the planned ones, for a rollback without pulling."""
+
+
+class State(StrEnum):
+    """Of a version in this pod; the operator reads them."""
+
+    PULLING = "Pulling"
+    LOADING = "Loading"
+    PROVING = "Proving"
+    PROVEN = "Proven"
+    FAILED = "Failed"
+    DRAINING = "Draining"
+    UNLOADED = "Unloaded"
+
+
+@dataclass(eq=False)
+class Version:
+    """One version in this pod."""
+
+    planned: PlannedVersion
+    state: State = State.PULLING
+    message: str = ""
+    wanted: bool = True
+    probes: list[Probe] = field(default_factory=list)
+    requests: int = 0
+    """Requests that it is answering now."""
+    answered_at: float = float("-inf")
+    """Monotonic time of its last good inference, seconds."""
+    late: int = 0
+    loads: int = 0
+    """Loads since it last passed its proof."""
+    reload: bool = False
+    """Whether what Triton has loaded is broken or outdated."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it answers no request."""
+
+    @property
+    def proven_before(self) -> bool:
+        """Whether it ever answered here."""
+        return self.answered_at > float("-inf")
+
+    @property
+    def model(self) -> str:
+        """Triton's name of it."""
+        return model_name(self.planned.name)
+
+
+class Versions:
+    """All of them, and the one that answers.
+
+    Args:
+        triton: beside this gateway.
+        read_repository: files of the ConfigMap named in a plan.
+        models: folder shared with Triton.
+    """
+
+    def __init__(
+        self, triton: Triton, read_repository: Callable[[str], Awaitable[dict[str, str]]], models: Path
+    ) -> None:
+        self._triton, self._read_repository = triton, read_repository
+        self._packages, self._repository = models / "packages", models / "repository"
+        self._held: dict[str, Version] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self.plan: Plan | None = None
+        self.route: Version | None = None
+        self.broken = False
+        """Whether a task ended by an error that nobody foresaw: this process must be started again."""
+
+    def take(self, plan: Plan) -> None:
+        """Begin to do what ``plan`` says; the live version first."""
+        if self.plan is None:
+            self._spawn(self._sweep())
+        self.plan = plan
+        ordered = sorted(plan.versions, key=lambda one: one.name != plan.live)
+        for one in ordered:
+            self._want(one)
+        names = {one.name for one in ordered}
+        for name, version in self._held.items():
+            if name not in names:
+                version.wanted = False
+                version.wake.set()
+        self._settle()
+
+    def _want(self, planned: PlannedVersion) -> None:
+        version = self._held.get(planned.name)
+        if version is None or version.state is State.UNLOADED:
+            self._held[planned.name] = version = Version(planned)
+            self._spawn(self._keep(version))
+            return
+        if version.planned.digest != planned.digest:
+            version.reload = True
+            _enter(version, State.PULLING)
+        elif version.state is State.FAILED and version.planned != planned:
+            _enter(version, State.PULLING)
+        version.planned, version.wanted = planned, True
+        version.wake.set()
+
+    def report(self) -> dict[str, dict[str, str]]:
+        """What ``GET /versions`` says."""
+        return {
+            name: {"state": one.state.value, "message": one.message, "digest": one.planned.digest}
+            for name, one in self._held.items()
+        }
+
+    def ready(self) -> bool:
+        """Whether the version that answers made a real inference lately."""
+        return self.route is not None and time.monotonic() - self.route.answered_at < READY_SECONDS
+
+    async def infer(self, version: Version, content: bytes) -> bytes:
+        """One request, wholly by ``version``.
+
+        Raises:
+            Unavailable: Triton or the model does not answer now; it is being mended.
+        """
+        version.requests += 1
+        version.idle.clear()
+        try:
+            reply = await self._triton.infer(version.model, content)
+        except (InferenceFailed, Unavailable) as error:
+            # Whether the model is broken or only this request, a probe decides: no caller can cause a reload.
+            version.wake.set()
+            raise Unavailable(f"{version.planned.name}: {error}") from error
+        finally:
+            version.requests -= 1
+            if version.requests == 0:
+                version.idle.set()
+        version.answered_at = time.monotonic()
+        return reply
+
+    async def close(self) -> None:
+        """Stop caring; Triton keeps what it has."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _LOG.critical("a version's task ended", exc_info=task.exception())
+            self.broken = True
+
+    async def _keep(self, version: Version) -> None:
+        """Hold ``version`` until it is not wanted any more and gone."""
+        while True:
+            version.wake.clear()
+            if not version.wanted and version is not self.route:
+                if await self._retire(version):
+                    return
+                continue
+            await self._pause(version, await self._step(version))
+
+    async def _step(self, version: Version) -> float | None:
+        """The next step; returns seconds until the next look, None: not before something changes."""
+        if version.state is State.FAILED:
+            return None
+        try:
+            if version.state is State.PROVEN and not version.reload:
+                await self._check(version)
+                return CHECK_SECONDS
+            async with self._one_at_a_time:
+                await self._bring_up(version)
+            self._settle()
+            return CHECK_SECONDS
+        except Refused as error:
+            _LOG.error("%s cannot be served: %s", version.planned.name, error)
+            _enter(version, State.FAILED, str(error))
+            self._settle()
+            return None
+        except Unavailable as error:
+            version.message = str(error)
+            return RETRY_SECONDS
+
+    @staticmethod
+    async def _pause(version: Version, seconds: float | None) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(version.wake.wait(), seconds)
+
+    async def _check(self, version: Version) -> None:
+        """A real inference; one that fails sends the version back to loading."""
+        try:
+            await self._triton.infer(version.model, version.probes[0].request())
+        except InferenceFailed as error:
+            version.late += 1
+            if error.late and version.late < LATE_CHECKS:
+                return  # still proven: it may only be slow
+            _LOG.error("%s stopped answering, it is loaded again: %s", version.planned.name, error)
+            version.reload = True
+            _enter(version, State.LOADING, str(error))
+            version.wake.set()
+        except Unavailable as error:
+            # A new Triton has nothing loaded; one that only was away answers the proof, and is not reloaded.
+            _LOG.error("%s: %s", version.planned.name, error)
+            _enter(version, State.LOADING, str(error))
+        else:
+            version.late = 0
+            version.answered_at = time.monotonic()
+
+    async def _bring_up(self, version: Version) -> None:
+        planned = version.planned
+        if version.state is not State.LOADING:
+            _enter(version, State.PULLING)
+        folder = await asyncio.to_thread(artifacts.pull, planned.artifacts, planned.digest, self._packages)
+        version.probes = read_probes(folder)
+        if not repository.written(self._repository, planned.name, planned.repo):
+            files = repository.decode(await self._read_repository(planned.repo))
+            await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
+        repository.link(self._repository, planned.name, folder)
+        _enter(version, State.LOADING, version.message)
+        await self._load(version)
+        _enter(version, State.PROVING)
+        await self._prove(version)
+        if version.planned == planned:
+            _enter(version, State.PROVEN, "proven by a real inference")
+            version.answered_at = time.monotonic()
+            _LOG.info("%s is proven", planned.name)
+
+    async def _load(self, version: Version) -> None:
+        if version.model in await self._triton.loaded():
+            if not version.reload:
+                return  # this process was restarted, or Triton only was away; the proof decides
+            await self._triton.unload(version.model)
+        await self._triton.load(version.model)
+        version.reload, version.loads = False, version.loads + 1
+
+    async def _prove(self, version: Version) -> None:
+        try:
+            await prove(version.probes, lambda content: self._triton.infer(version.model, content))
+        except InferenceFailed as error:
+            if version.loads >= LOADS and not version.proven_before:
+                raise Refused(f"it does not answer its probes: {error}") from error
+            version.reload = True
+            raise Unavailable(str(error)) from error
+        metrics.LOADS.inc(version.loads)
+        version.loads = version.late = 0
+
+    async def _retire(self, version: Version) -> bool:
+        """Drain and unload; False when it became wanted meanwhile."""
+        if version.state is not State.FAILED:
+            _enter(version, State.DRAINING)
+        if version.requests:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(version.idle.wait(), DRAIN_SECONDS)
+        if version.wanted:
+            return self._wanted_again(version)
+        while True:
+            try:
+                await self._triton.unload(version.model)
+                break
+            except Unavailable:  # nothing is loaded in a Triton that is not there; but it may come back
+                await asyncio.sleep(RETRY_SECONDS)
+        if version.wanted:
+            return self._wanted_again(version)
+        _enter(version, State.UNLOADED)
+        self._forget(version)
+        return True
+
+    @staticmethod
+    def _wanted_again(version: Version) -> bool:
+        _enter(version, State.LOADING)
+        version.wake.set()
+        return False
+
+    def _forget(self, version: Version) -> None:
+        """Versions that the plan names in ``drain`` stay in the report, as the operator waits for them."""
+        plan = self.plan
+        if plan is None or version.planned.name not in plan.drain:
+            del self._held[version.planned.name]
+        needed = {one.planned.digest for one in self._held.values() if one.state is not State.UNLOADED}
+        artifacts.keep_last(self._packages, needed, SPARE_PACKAGES)
+
+    def _settle(self) -> None:
+        """Answer with the plan's live version once it is proven here, until then as before."""
+        live = self._held.get(self.plan.live) if self.plan and self.plan.live else None
+        if live is None or live is self.route or live.state is not State.PROVEN:
+            return
+        before, self.route = self.route, live
+        _LOG.info("%s answers", live.planned.name)
+        metrics.LIVE.clear()
+        metrics.LIVE.labels(live.planned.name).set(1)
+        if before is not None:
+            before.wake.set()
+
+    async def _sweep(self) -> None:
+        """Unload what an earlier gateway process left in this Triton and no plan wants."""
+        while True:
+            try:
+                loaded = await self._triton.loaded()
+                for model in loaded - {version.model for version in self._held.values()}:
+                    await self._triton.unload(model)
+                return
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _enter(version: Version, state: State, message: str = "") -> None:
+    version.state, version.message = state, message
+    for one in State:
+        metrics.STATE.labels(version.planned.name, one.value).set(one is state)
