@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
@@ -15,6 +17,7 @@ from recstack_lab import binaries, images, lifecycle, loading, requirements
 from recstack_lab.config import LabError
 from recstack_lab.console import err, out, step
 
+_BUCKET = "recstack"
 _TOOLS = ("kubectl", "helm")
 
 
@@ -43,10 +46,11 @@ def _status(arguments: argparse.Namespace) -> int:
         table.add_row(
             "ends with process", str(found.owner) if found.owner else "none: run `recstack-lab down`"
         )
+        table.add_row("S3", found.s3 or "not installed: run `recstack-lab s3`")
         for name, state in found.components.items():
             shown = f"running, started {state['starts']} times" if state["pid"] else "[red]not running[/red]"
             table.add_row(name, shown)
-        table.add_row("images", "\n".join(name for name in found.images if "@" not in name))
+        table.add_row("images", "\n".join(found.images))
     out.print(table)
     return 1 if found.lacks else 0
 
@@ -59,6 +63,12 @@ def _kubeconfig(arguments: argparse.Namespace) -> int:
 
 def _tool(arguments: argparse.Namespace) -> int:
     print(binaries.binary(arguments.tool))
+    return 0
+
+
+def _s3(arguments: argparse.Namespace) -> int:
+    server = lifecycle.install_s3(arguments.name, arguments.bucket or [_BUCKET])
+    print(json.dumps(asdict(server), indent=2))
     return 0
 
 
@@ -97,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "what runs (JSON when the output is no terminal); status 1 unless ready")
     command("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     command("tool", _tool, "print the path of a program").add_argument("tool", choices=_TOOLS)
+    store = command("s3", _s3, "install an S3 server in the lab; print its endpoint and keys as JSON")
+    store.add_argument("--bucket", action="append", help=f"a bucket to make (repeatable; default: {_BUCKET})")
     archive = command("load-image", _load_image, "load an OCI or Docker archive into the node")
     archive.add_argument("archive", type=Path)
     build = command("build-images", _build_images, "build what has changed of this repository's images")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from recstack_lab import binaries, cgroups, loading, manifests, network, node, record, requirements
+from recstack_lab import binaries, cgroups, loading, manifests, network, node, record, requirements, s3
 from recstack_lab.cluster import Cluster
 from recstack_lab.config import APISERVER_PORT, Lab, LabError, cache_root
 from recstack_lab.console import err, step
@@ -54,6 +56,18 @@ def down(name: str) -> None:
         node.stop(record.known(name))
 
 
+def install_s3(name: str, buckets: Sequence[str]) -> s3.Server:
+    """The S3 server of a running lab, with these buckets; installed now if it is not there."""
+    with record.locked(name):
+        lab, state = required(name)
+        return s3.up(lab, loading.Node(state), programs(), buckets)
+
+
+def programs() -> Path:
+    """Where the images of the lab's own programs are kept; the caller holds the lock."""
+    return cache_root() / "images" / "programs"
+
+
 def required(name: str) -> tuple[Lab, Record]:
     """The running lab of that name; LabError says how to get one."""
     state = record.load(name)
@@ -98,7 +112,7 @@ def _make_ready(lab: Lab, state: Record) -> None:
     with step("containerd answers"):
         wait_until(at.answers, "containerd answers", _SOCKET_SECONDS, ended)
     for reference in (PAUSE_IMAGE, loading.COREDNS_IMAGE):
-        at.load(loading.program_image(reference, cache_root() / "images" / "programs"))
+        at.load(loading.program_image(reference, programs()))
     with step("the API server is ready"):
         ca = lab.directory / "pki" / "ca.crt"
         wait_until(
@@ -128,6 +142,7 @@ class Status:
     node: str = ""
     gpus: int = 0
     owner: int | None = None
+    s3: str = ""
     components: dict[str, dict[str, Any]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
 
@@ -156,8 +171,9 @@ def status(name: str) -> Status:
         lab.node_name,
         lab.gpus,
         state.owner.pid if state.owner else None,
+        s3.describe(lab) if answers else "",
         _components(lab),
-        loading.Node(state).images() if answers else {},
+        _images(state) if answers else {},
     )
 
 
@@ -167,6 +183,15 @@ def _lacks(lab: Lab) -> str:
     if missing:
         return f"the node: {missing}"
     return "" if cluster.deployment_available("kube-system", "coredns") else "CoreDNS is not available"
+
+
+def _images(state: Record) -> dict[str, str]:
+    """Named images; containerd knows each by its configuration's digest too."""
+    return {
+        name: digest
+        for name, digest in loading.Node(state).images().items()
+        if not name.startswith("sha256:")
+    }
 
 
 def _components(lab: Lab) -> dict[str, dict[str, Any]]:

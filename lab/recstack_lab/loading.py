@@ -69,6 +69,7 @@ class Node:
                 said = importer.stdout.read().decode(errors="replace").strip()
             if importer.returncode:
                 raise LabError(f"the node refused {image.reference}: {said[-1000:]}")
+            self._forget_replaced()
 
     def load_archive(self, archive: Path) -> list[str]:
         """Import an OCI or Docker archive; the names of its images."""
@@ -76,6 +77,14 @@ class Node:
             raise LabError(f"there is no file {archive}")
         said = self._ctr("images", "import", str(archive.resolve()))
         return [line.split()[1] for line in said.splitlines() if line.startswith("unpacking")]
+
+    def _forget_replaced(self) -> None:
+        """Remove the second names (by digest) of images whose name another has now, and so their layers."""
+        found = self.images()
+        named = {digest for name, digest in found.items() if not name.startswith("sha256:")}
+        replaced = [name for name, digest in found.items() if digest not in named]
+        if replaced:
+            self._ctr("images", "rm", *replaced)
 
     def _ctr(self, *words: str) -> str:
         return run(node.inside(self._state, [*_CTR, *words]), timeout=_TIMEOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from string import Template
 
@@ -18,3 +19,8 @@ def render(lab: Lab) -> str:
     here = resources.files(__name__)
     texts = [(here / name).read_text(encoding="utf-8") for name in ("cluster.yaml", "coredns.yaml")]
     return "---\n".join(Template(text).substitute(values) for text in texts)
+
+
+def s3(values: Mapping[str, str]) -> str:
+    """The S3 server: NAMESPACE, PORT, REGION, ACCESS_KEY, SECRET_KEY and IMAGE fill it in."""
+    return Template((resources.files(__name__) / "s3.yaml").read_text(encoding="utf-8")).substitute(values)
