@@ -32,9 +32,14 @@ class Ranking(ApiModel):
     )
     top: list[int] = Field(default=[128, 64, 32], min_length=1, max_length=6, description="Top MLP.")
     negatives: int = Field(5, ge=1, le=64, description="Sampled negatives for each positive.")
-    batch_size: int = Field(16384, ge=16, le=131072, description="Positives a step.")
-    epochs: int = Field(1, ge=1, le=100, description="Passes.")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's.")
+    batch_size: int = Field(
+        16384,
+        ge=16,
+        le=131072,
+        description="Most positives a step; fewer where little data would give few steps.",
+    )
+    epochs: int = Field(3, ge=1, le=100, description="Passes.")
+    learning_rate: float = Field(0.005, gt=0, le=1, description="Adam's.")
 
 
 class Models(ApiModel):

@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -70,18 +70,20 @@ class Bucket:
 
     def put(self, path: Path, key: str) -> None:
         """Upload, in parts when large."""
-        self._client.upload_file(str(path), self._bucket, self._key(key))
+        with refusals(self._bucket), path.open("rb") as file:
+            self._client.upload_fileobj(file, self._bucket, self._key(key))
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
         from botocore.exceptions import ClientError
 
-        try:
-            self._client.head_object(Bucket=self._bucket, Key=self._key(key))
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
-            raise
+        with refusals(self._bucket):
+            try:
+                self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return False
+                raise
         return True
 
     def read(self, key: str) -> Iterator[bytes]:
@@ -95,8 +97,45 @@ class Bucket:
 def s3_client(endpoint: str | None = None, region: str | None = None) -> Any:
     """A client from the AWS_* variables; AWS_ENDPOINT_URL names another server than AWS."""
     import boto3
+    from botocore.config import Config
 
-    return boto3.client("s3", endpoint_url=endpoint or os.environ.get("AWS_ENDPOINT_URL"), region_name=region)
+    # Few and short tries: a server that is away is waited for by the Job's back-off, not in here.
+    config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint or os.environ.get("AWS_ENDPOINT_URL"),
+        region_name=region,
+        config=config,
+    )
+
+
+@contextmanager
+def refusals(bucket: str) -> Iterator[None]:
+    """Turn a missing bucket and refused credentials into ``BadInput``: trying again cannot mend them.
+
+    A server that cannot be reached or fails (5xx) stays the client's own error: the step exits with 1 and
+    the Job tries again.
+    """
+    from botocore.exceptions import (
+        ClientError,
+        NoCredentialsError,
+        ParamValidationError,
+        PartialCredentialsError,
+    )
+
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError, ParamValidationError) as error:
+        raise BadInput("S3Refused", f"Bucket {bucket}: {error}; check the Secret and the bucket.") from error
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code = error.response["Error"]["Code"]
+        if status in (403, 404) and code != "RequestTimeTooSkewed":
+            what = "does not exist" if status == 404 else "refuses the credentials"
+            raise BadInput(
+                "S3Refused", f"Bucket {bucket} {what} ({code}); check its name and the Secret."
+            ) from error
+        raise
 
 
 def open_store(uri: str) -> Store:
@@ -112,6 +151,11 @@ def open_store(uri: str) -> Store:
 def download(location: S3Location, patterns: tuple[str, ...], folder: Path) -> None:
     """Fetch the objects below the location whose relative key matches a pattern; those that are here stay."""
     client = s3_client(location.endpoint, location.region)
+    with refusals(location.bucket):
+        _download(client, location, patterns, folder)
+
+
+def _download(client: Any, location: S3Location, patterns: tuple[str, ...], folder: Path) -> None:
     prefix = f"{location.prefix.strip('/')}/" if location.prefix else ""
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix):
         for item in page.get("Contents", []):

@@ -8,8 +8,8 @@ from recstack_training.context import Context
 from recstack_training.errors import BadInput
 
 
-def resolve(ctx: Context) -> Path:
-    """Generate, download or just find the files; return their folder."""
+def resolve(ctx: Context, scratch: Path) -> Path:
+    """Generate (by way of ``scratch``), download or just find the files; return their folder."""
     source = ctx.recipe.data.source
     if source.volume:
         folder = ctx.data / source.volume.path
@@ -27,5 +27,5 @@ def resolve(ctx: Context) -> Path:
     if params is None:
         raise BadInput("InvalidRecipe", "data.source names none of synthetic, volume, s3; name one.")
     folder = ctx.work / "data" / f"synthetic-{synthetic.digest(params)}"
-    synthetic.generate(params, folder, ctx.data)
+    synthetic.generate(params, folder, ctx.data, scratch)
     return folder

@@ -76,6 +76,8 @@ def check(found: Found, recipe: Recipe) -> dict[str, int]:
         if rows[path.name] == 0:
             raise BadInput("EmptyTable", f"{path.name} has no rows.", path.name)
         _unique(path, entity.id)
+        for feature in chosen:
+            _values(path, feature)
     item_schema, _ = _open(found.items)
     for feature in features.user:
         if feature.most_frequent:
@@ -92,6 +94,8 @@ def check(found: Found, recipe: Recipe) -> dict[str, int]:
         if rows[day.name] == 0:
             raise BadInput("EmptyDay", f"{day.name} has no rows; fill it or take it away.", day.name)
         _day(day, (log.user, log.item, log.timestamp))
+        for feature in features.context:
+            _values(day, feature)
     return rows
 
 
@@ -103,6 +107,14 @@ def check_features(features: Features, tables: Tables) -> None:
         if names.count(name) > 1:
             raise BadInput("DuplicateFeature", f"Two features are named {name}; names are unique in a stack.")
     for feature in every:
+        if feature.most_frequent:
+            _check_derived(feature, features.user, tables.users.id)
+        if feature.name.startswith("__") or feature.column.startswith("__"):
+            raise BadInput(
+                "InvalidName",
+                f"{feature.name}: names and columns that begin with __ are taken.",
+                column=feature.column,
+            )
         ops = [operator.op for operator in feature.ops]
         if Op.CATEGORIFY in ops[:-1]:
             raise BadInput("InvalidChain", f"{feature.name}: Categorify must be the last operator.")
@@ -124,6 +136,22 @@ def check_features(features: Features, tables: Tables) -> None:
                 f"No {kind} feature is Categorify of {column}; add one, the models learn by it.",
                 column=column,
             )
+
+
+def _check_derived(feature: Feature, user: list[Feature], key: str) -> None:
+    if feature not in user:
+        raise BadInput("InvalidDerived", f"{feature.name}: only user features can have mostFrequent.")
+    if [operator.op for operator in feature.ops] != [Op.CATEGORIFY]:
+        raise BadInput("InvalidDerived", f"{feature.name}: mostFrequent goes with Categorify alone.")
+    clash = feature.column == key or any(
+        other.column == feature.column and other.most_frequent != feature.most_frequent for other in user
+    )
+    if clash:
+        raise BadInput(
+            "InvalidDerived",
+            f"{feature.name}: its column is made from the log, but {feature.column} is there already; rename it.",
+            column=feature.column,
+        )
 
 
 def _wanted(feature: Feature) -> str:
@@ -181,6 +209,33 @@ def _unique(path: Path, column: str) -> None:
     if pc.count_distinct(values).as_py() != len(values):
         raise BadInput(
             "DuplicateId", f"{path.name}: {column} has duplicates; keep one row an id.", path.name, column
+        )
+
+
+def _values(path: Path, feature: Feature) -> None:
+    """A feature's column: some value, and numbers that its operators can take."""
+    name = feature.column
+    values = pq.read_table(path, columns=[name])[name].drop_null()
+    if len(values) == 0:
+        raise BadInput(
+            "NoValues",
+            f"{path.name}: {name} is null everywhere; fill it or drop the feature.",
+            path.name,
+            name,
+        )
+    if _wanted(feature) != "number":
+        return
+    numbers = values.to_numpy().astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise BadInput(
+            "NotFinite", f"{path.name}: {name} has infinite or NaN values; make them null.", path.name, name
+        )
+    if feature.ops[0].op is Op.LOG and numbers.min() <= -1:
+        raise BadInput(
+            "OutOfRange",
+            f"{path.name}: {name} reaches {numbers.min()}, LogOp takes log(x + 1): expected values above -1.",
+            path.name,
+            name,
         )
 
 

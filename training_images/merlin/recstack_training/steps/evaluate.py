@@ -35,7 +35,7 @@ from recstack_training.context import Context
 from recstack_training.dataset import Encoded, load
 from recstack_training.served import CANDIDATES, Bundle, Ints, slices
 
-REQUESTS = 20_000
+REQUESTS = 5_000
 POSITIVES = 50_000
 EXACT = 256
 """Requests whose candidates are compared with those of exact search."""

@@ -17,7 +17,7 @@ def sha256(path: Path) -> str:
 
 def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     """Write ``tables.json``: folder, days, lineage of every file."""
-    root = resolve(ctx)
+    root = resolve(ctx, folder / "generated")
     found = locate(root, ctx.recipe)
     rows = check(found, ctx.recipe)
     files = [*found.days, found.users, found.items]

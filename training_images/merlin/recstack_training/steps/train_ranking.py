@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,29 @@ from recstack_training.dataset import sizes as sizes_of
 from recstack_training.merlin_tf import dataset, load
 
 SAMPLE = 64
+STEPS = 400
+"""Least steps of a training, so that little data does not mean an untrained ranker: batches get smaller."""
+SMALLEST_BATCH = 256
+
+
+def batch_size(rows: int, most: int, epochs: int) -> int:
+    """Positives a step: ``most``, or fewer so that all ``epochs`` together have ``STEPS`` steps."""
+    return min(most, rows, max(SMALLEST_BATCH, rows * epochs // STEPS))
+
+
+def negatives(loader: Any, columns: Any, number: int, seed: int) -> Any:
+    """``loader`` with ``number`` negatives for each row: items of other rows of the batch, target 0.
+
+    Given to ``fit(pre=...)`` the same block adds none.
+    """
+    from merlin.models.tf.transforms.negative_sampling import InBatchNegatives
+
+    return loader.map(InBatchNegatives(columns, number, seed=seed, prep_features=True))
 
 
 def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
-    """Write ``ranker.onnx`` and the weights.
-
-    Negatives are made by ``loader.map``: given to ``fit(pre=...)`` the same block adds none.
-    """
+    """Write ``ranker.onnx`` and the weights."""
     tf, mm = load()
-    from merlin.models.tf.transforms.negative_sampling import InBatchNegatives
-
     recipe, features, seed = ctx.recipe.models.ranking, ctx.recipe.features, ctx.recipe.training.seed
     tf.keras.utils.set_random_seed(seed)
     sizes = sizes_of(ctx)
@@ -41,10 +55,11 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
         prediction_tasks=mm.BinaryOutput(schema.TARGET),
     )
     model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
-    loader = mm.Loader(
-        dataset(frame, schema=columns), batch_size=min(recipe.batch_size, len(frame)), shuffle=True,
-        seed_fn=lambda: seed,
-    ).map(InBatchNegatives(columns, recipe.negatives, seed=seed, prep_features=True))  # fmt: skip
+    batch = batch_size(len(frame), recipe.batch_size, recipe.epochs)
+    positives = mm.Loader(
+        dataset(frame, schema=columns), batch_size=batch, shuffle=True, seed_fn=lambda: seed
+    )
+    loader = negatives(positives, columns, recipe.negatives, seed)
     history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=50, verbose=2)
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):

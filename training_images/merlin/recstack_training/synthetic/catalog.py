@@ -69,13 +69,21 @@ def from_products(path: Path, items: int) -> Catalog:
     import yaml
 
     if not path.exists():
-        raise BadInput("MissingFile", f"The catalog {path} does not exist on the data volume.", str(path))
-    products: list[dict[str, Any]] = yaml.load(
-        path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )[:items]
+        raise BadInput("MissingFile", f"The catalog {path} does not exist on the data volume.", path.name)
+    try:
+        loaded = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput("NotYaml", f"{path.name} cannot be read as YAML: {error}", path.name) from error
+    if not isinstance(loaded, list) or not all(isinstance(product, dict) for product in loaded):
+        raise BadInput("WrongType", f"{path.name}: expected a list of products.", path.name)
+    if not loaded:
+        raise BadInput("EmptyTable", f"{path.name} has no products.", path.name)
+    products: list[dict[str, Any]] = loaded[:items]
     for field in ("name", "category", "style", "price"):
         if not all(field in product for product in products):
-            raise BadInput("MissingColumn", f"A product in {path} has no {field}.", str(path), field)
+            raise BadInput("MissingColumn", f"{path.name}: a product has no {field}.", path.name, field)
+    if not all(isinstance(product["price"], int | float) for product in products):
+        raise BadInput("WrongType", f"{path.name}: a price is not a number.", path.name, "price")
     names = tuple(sorted({str(p["category"]) for p in products}))
     category = np.array([names.index(str(p["category"])) for p in products], dtype=np.int64)
     price = np.array([float(p["price"]) for p in products])

@@ -1,5 +1,6 @@
 """Writes the generated tables, one day at a time; same parameters, same files."""
 
+import errno
 import hashlib
 import json
 import os
@@ -25,17 +26,15 @@ def digest(params: Synthetic) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def generate(params: Synthetic, folder: Path, volume: Path) -> None:
+def generate(params: Synthetic, folder: Path, volume: Path, scratch: Path) -> None:
     """Write ``day_XX.parquet``, ``users.parquet`` and ``items.parquet`` into ``folder``.
 
-    Nothing is visible before everything is written; a folder that exists is left as it is. ``volume`` is
-    where ``params.catalog`` is looked for.
+    Everything is written in ``scratch``, which must not exist and lie on the same file system, and then
+    renamed: nothing half-made is visible. A folder that exists is left as it is. ``volume`` is where
+    ``params.catalog`` is looked for.
     """
     if folder.exists():
         return
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     base, user_rng = (np.random.default_rng([params.seed, stream]) for stream in (0, 1))
     catalog = (
         catalogs.from_products(volume / params.catalog, params.items)
@@ -43,6 +42,7 @@ def generate(params: Synthetic, folder: Path, volume: Path) -> None:
         else catalogs.invented(params.items, base)
     )
     users = people.make(params.users, catalog, user_rng)
+    scratch.mkdir(parents=True)
     pq.write_table(
         pa.table(
             {
@@ -54,19 +54,22 @@ def generate(params: Synthetic, folder: Path, volume: Path) -> None:
                 "item_gender": catalog.gender.tolist(),
             }
         ),
-        temporary / "items.parquet",
+        scratch / "items.parquet",
     )
     pq.write_table(
         pa.table({"user_id": users.ids, "age": users.age, "gender": users.gender.tolist()}),
-        temporary / "users.parquet",
+        scratch / "users.parquet",
     )
     width = max(2, len(str(params.days - 1)))
     for day, rows in enumerate(per_day(params.interactions, params.days)):
         rng = np.random.default_rng([params.seed, 2, day])
         table = day_table(day, int(rows), users, catalog, rng)
-        pq.write_table(table, temporary / f"day_{day:0{width}d}.parquet")
+        pq.write_table(table, scratch / f"day_{day:0{width}d}.parquet")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.replace(temporary, folder)
-    except OSError:
+        os.replace(scratch, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
         # Another version of the stack wrote the same files meanwhile.
-        shutil.rmtree(temporary)
+        shutil.rmtree(scratch)
