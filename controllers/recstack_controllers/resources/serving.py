@@ -68,6 +68,7 @@ def _container(stack: Stack, name: str, module: str) -> Manifest:
 def _triton(stack: Stack) -> Manifest:
     spec = stack.spec.serving
     return _container(stack, "triton", "triton_server") | {
+        "env": _environment(stack),
         "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS_PATH},
@@ -87,13 +88,8 @@ def _gateway(stack: Stack) -> Manifest:
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
     return _container(stack, "gateway", "main") | {
         "env": [
-            {"name": "RECSTACK_NAMESPACE", "value": stack.namespace},
-            {"name": "RECSTACK_STACK", "value": stack.name},
+            *_environment(stack),
             {"name": "ARTIFACTS", "value": stack.artifacts_uri},
-            {
-                "name": "VALKEY_URL",
-                "valueFrom": {"secretKeyRef": {"name": names.valkey(stack.name), "key": valkey.URL}},
-            },
             *pods.s3_environment(stack.artifacts_s3),
         ],
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
@@ -104,6 +100,18 @@ def _gateway(stack: Stack) -> Manifest:
         "resources": pods.resources("100m", GATEWAY_MEMORY, 0),
         "volumeMounts": mounts,
     }
+
+
+def _environment(stack: Stack) -> list[Manifest]:
+    """What both containers are told: the models read what users saw, the gateway writes it."""
+    return [
+        {"name": "RECSTACK_NAMESPACE", "value": stack.namespace},
+        {"name": "RECSTACK_STACK", "value": stack.name},
+        {
+            "name": "VALKEY_URL",
+            "valueFrom": {"secretKeyRef": {"name": names.valkey(stack.name), "key": valkey.URL}},
+        },
+    ]
 
 
 def _probe(path: str, period: int, failures: int) -> Manifest:

@@ -1,0 +1,162 @@
+"""A serving pod outside of Kubernetes: the same two programs with the same environment, side by side."""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from recstack_triton_templates.render import ServingSettings, render
+
+from tests.serving.api_server import ApiServer
+from tests.serving.valkey_server import free_port
+
+SITE = Path(sysconfig.get_path("purelib"))
+
+
+def lay_out_triton(home: Path) -> dict[str, str]:
+    """Make ``home`` a Triton like the image's, from the wheel; returns the environment that it needs."""
+    wheel = SITE / "pytriton" / "tritonserver"
+    shutil.copytree(wheel / "backends", home / "backends")
+    stub = home / "backends" / "python" / "triton_python_backend_stub"
+    shutil.copy(wheel / "python_backend_stubs" / "3.11" / stub.name, stub)
+    (home / "bin").mkdir()
+    (home / "bin" / "tritonserver").symlink_to(wheel / "bin" / "tritonserver")
+    for program in (stub, wheel / "bin" / "tritonserver"):
+        program.chmod(0o755)
+    # Without libpython in sight a load hangs for ever.
+    libraries = [str(SITE / "nvidia_pytriton.libs"), str(sysconfig.get_config_var("LIBDIR"))]
+    return {
+        "TRITON_HOME": str(home),
+        "LD_LIBRARY_PATH": ":".join(libraries),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+class Pod:
+    """Triton and gateway of stack ``shop/retail``; ``api`` stands for the API server."""
+
+    def __init__(self, folder: Path, api: ApiServer, valkey_url: str | None) -> None:
+        self.folder, self.api = folder, api
+        self.port, self.grpc_port = free_port(), free_port()
+        self._environment = (
+            os.environ
+            | lay_out_triton(folder / "triton")
+            | {
+                "RECSTACK_NAMESPACE": "shop",
+                "RECSTACK_STACK": "retail",
+                "MODELS": str(folder / "models"),
+                "PLAN": str(folder / "plan"),
+                "PORT": str(self.port),
+                "TRITON_GRPC_PORT": str(self.grpc_port),
+                "TRITON_HTTP_PORT": str(free_port()),
+                "TRITON_METRICS_PORT": str(free_port()),
+                "KUBECONFIG": str(api.kubeconfig(folder / "kubeconfig")),
+                "PYTHONPATH": ":".join(str(Path(path).resolve()) for path in sys.path if path),
+                "AWS_EC2_METADATA_DISABLED": "true",
+            }
+        )
+        if valkey_url:
+            self._environment["VALKEY_URL"] = valkey_url
+        (folder / "plan").mkdir()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5, trust_env=False)
+        self._generation = 0
+
+    def start(self, module: str, **environment: str) -> None:
+        """``triton_server`` or ``main``."""
+        with (self.folder / f"{module}.log").open("ab") as log:
+            self._processes[module] = subprocess.Popen(
+                [sys.executable, "-m", f"recstack_gateway.{module}"],
+                env=self._environment | environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self, module: str, number: int = signal.SIGKILL) -> int:
+        """End a program and, as the end of a container does, what it started."""
+        process = self._processes.pop(module)
+        process.send_signal(number)
+        code = process.wait(timeout=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return code
+
+    def stop(self) -> None:
+        for module in list(self._processes):
+            self.kill(module)
+        self.client.close()
+
+    def kill_stubs(self) -> int:
+        """Kill the model processes of this pod's Triton; returns how many."""
+        group = self._processes["triton_server"].pid
+        found = [
+            int(path.name)
+            for path in Path("/proc").iterdir()
+            if path.name.isdigit() and _is_stub(path, group)
+        ]
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        return len(found)
+
+    def add_version(self, name: str, digest: str, artifacts: Path, **settings: Any) -> dict[str, str]:
+        """Publish a version's repository as the operator does; returns its entry in the plan."""
+        files = render(name, ServingSettings(**settings))
+        binary = {path.replace("/", "__"): base64.b64encode(one).decode() for path, one in files.items()}
+        self.api.put(f"repo-{name}", binaryData=binary)
+        return {"name": name, "digest": digest, "repo": f"repo-{name}", "artifacts": f"file://{artifacts}"}
+
+    def plan(self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = ()) -> str:
+        """The plan's text, with the next generation."""
+        self._generation += 1
+        seen = {"enabled": True, "ttlSeconds": 518_400, "capacity": 1000, "errorRate": 0.01}
+        value = {
+            "generation": self._generation,
+            "live": live,
+            "versions": versions,
+            "drain": drain,
+            "serving": {"replicas": 1, "topK": 100, "seenFilter": seen},
+        }
+        return json.dumps(value)
+
+    def publish(self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = ()) -> None:
+        self.api.put("retail-plan", data={"plan.json": self.plan(live, *versions, drain=drain)})
+
+    def recommend(self, **body: Any) -> httpx.Response:
+        return self.client.post("/v1/recommend", json=body)
+
+    def states(self) -> dict[str, str]:
+        return {name: one["state"] for name, one in self.client.get("/versions").json().items()}
+
+    def wait(self, what: str, condition: Callable[[], bool], seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if condition():
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        logs = "\n".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("*.log")))
+        raise AssertionError(f"{what}: not after {seconds} s\n{logs}")
+
+    def wait_ready(self) -> None:
+        self.wait("ready", lambda: self.client.get("/readyz").status_code == 200)
+
+
+def _is_stub(path: Path, group: int) -> bool:
+    try:
+        words = (path / "cmdline").read_bytes()
+        return b"triton_python_backend_stub" in words and os.getpgid(int(path.name)) == group
+    except (OSError, ProcessLookupError):
+        return False
