@@ -128,7 +128,7 @@ def _make_ready(lab: Lab, state: Record) -> None:
         cluster.wait_for_node(_NODE_SECONDS, ended)
     with step("CoreDNS is available"):
         cluster.wait_for_deployment("kube-system", "coredns", _NODE_SECONDS, ended)
-    err.print(f"[green]✓[/green] lab {lab.name} is ready: export KUBECONFIG={lab.kubeconfig}")
+    err.print(f"[green]✓[/green] lab {lab.name} is ready: export KUBECONFIG={lab.kubeconfig}", soft_wrap=True)
 
 
 @dataclass(frozen=True)
