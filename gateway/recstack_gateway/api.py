@@ -26,7 +26,8 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # NaN is passed on as it is: a null would silently mean something else.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class RecommendBody(_Body):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 
 import uvicorn
@@ -52,6 +53,9 @@ def main() -> None:
     """Start with the pod's environment."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn takes these, shuts down, and raises them again: what must still be closed would not be.
+        signal.signal(number, lambda *_: None)
     uvloop.run(serve(from_environment()))
 
 

@@ -26,7 +26,7 @@ from recstack_gateway.triton import InferenceFailed, Triton
 _LOG = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
-READY_SECONDS = 10.0
+READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 LATE_CHECKS = 5
 """So many checks in a row may be late before a model counts as hung; a busy machine is no broken one."""

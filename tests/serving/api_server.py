@@ -90,11 +90,13 @@ class ApiServer:
         handler.end_headers()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._closed or self._newer(name, seen))
+                while not (self._closed or self._newer(name, seen)):
+                    self._changed.wait()
                 if self._closed:
                     return
-                event = {"type": "MODIFIED", "object": self._objects[name]}
-            seen = int(event["object"]["metadata"]["resourceVersion"])
+                found = self._objects[name]
+            seen = int(found["metadata"]["resourceVersion"])
+            event = {"type": "MODIFIED", "object": found}
             try:
                 handler.wfile.write(json.dumps(event).encode() + b"\n")
                 handler.wfile.flush()

@@ -99,15 +99,21 @@ class Pod:
 
     def kill_stubs(self) -> int:
         """Kill the model processes of this pod's Triton; returns how many."""
+        found = self._stubs()
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        return len(found)
+
+    def count_stubs(self) -> int:
+        return len(self._stubs())
+
+    def _stubs(self) -> list[int]:
         group = self._processes["triton_server"].pid
-        found = [
+        return [
             int(path.name)
             for path in Path("/proc").iterdir()
             if path.name.isdigit() and _is_stub(path, group)
         ]
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
-        return len(found)
 
     def add_version(self, name: str, digest: str, artifacts: Path, **settings: Any) -> dict[str, str]:
         """Publish a version's repository as the operator does; returns its entry in the plan."""

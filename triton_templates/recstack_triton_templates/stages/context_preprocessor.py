@@ -45,7 +45,7 @@ class ContextPreprocessor:
                 if np.isnan(value):
                     continue
             elif isinstance(value, float):
-                if not value.is_integer():
+                if not (value.is_integer() and abs(value) < 2**63):
                     continue  # a category of integers has no such value
                 value = int(value)
             result[column] = _array(column, value)
@@ -55,7 +55,7 @@ class ContextPreprocessor:
 def _array(column: str, value: int | float | str) -> Array:
     array = np.array([value])
     if array.dtype.kind == "O" or array.dtype == np.uint64:
-        raise BadRequest(f"context.{column}: {value} is no 64-bit integer")
+        raise BadRequest(f"context.{column}: expected a 64-bit integer")
     return array
 
 
