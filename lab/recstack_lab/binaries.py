@@ -65,7 +65,7 @@ MODULES = (
         ),
         _KUBERNETES_FLAGS,
     ),
-    Module("coredns", (("coredns", "github.com/coredns/coredns"),)),
+    Module("coredns", (("coredns", "."),)),
     Module("helm", (("helm", "helm.sh/helm/v3/cmd/helm"),)),
     Module("versitygw", (("versitygw", "github.com/versity/versitygw/cmd/versitygw"),)),
     Module(

@@ -30,6 +30,7 @@ def up(name: str, gpus: int | None = None, owner: int | None = None) -> Lab:
     is started now ends when that process ends. LabError when it cannot be had; nothing is left of it then.
     """
     requirements.require_root()
+    process = _owner(owner)
     requirements.ensure(requirements.NODE)
     binaries.build_all()
     with record.locked(name):
@@ -38,7 +39,6 @@ def up(name: str, gpus: int | None = None, owner: int | None = None) -> Lab:
             _make_ready(lab, state)
             return lab
         lab = Lab(name, record.free_index(name), Lab.gpus if gpus is None else gpus)
-        process = _owner(owner)
         try:
             with step(f"starting the lab {lab.name}"):
                 state = node.start(lab, process)

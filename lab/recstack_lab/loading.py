@@ -75,7 +75,10 @@ class Node:
         """Import an OCI or Docker archive; the names of its images."""
         if not archive.is_file():
             raise LabError(f"there is no file {archive}")
-        said = self._ctr("images", "import", str(archive.resolve()))
+        try:
+            said = self._ctr("images", "import", str(archive.resolve()))
+        except LabError as error:
+            raise LabError(f"{archive} cannot be loaded, is it an OCI or Docker archive? {error}") from error
         return [line.split()[1] for line in said.splitlines() if line.startswith("unpacking")]
 
     def _forget_replaced(self) -> None:

@@ -32,12 +32,13 @@ IMAGES: dict[str, str] = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 
 def missing(needed: dict[str, str]) -> list[str]:
     """Debian packages of the programs that are not there."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted({package for program, package in needed.items() if not shutil.which(program, path=path)})
+    return sorted({package for program, package in needed.items() if not shutil.which(program)})
 
 
 def ensure(*groups: dict[str, str]) -> None:
-    """Install what is missing."""
+    """Install what is missing; from then on this process finds it."""
+    # Not every shell's PATH has the directories of the system's own programs.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     packages = sorted({package for group in groups for package in missing(group)})
     if not packages:
         return
