@@ -1,5 +1,6 @@
 """What a reconcile asks of a Kubernetes API server: one Protocol, so that tests need no cluster."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -40,8 +41,10 @@ class Cluster(Protocol):
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """One object; None when it does not exist."""
 
-    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str]) -> list[Manifest]:
-        """Objects that carry all of ``labels``; ``namespace`` None: of all namespaces."""
+    async def list(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str | None]
+    ) -> list[Manifest]:
+        """Objects that carry all of ``labels`` (None: any value); ``namespace`` None: of all namespaces."""
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force as FIELD_MANAGER; gives the object after it."""

@@ -3,7 +3,7 @@
 import functools
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,8 +84,10 @@ class LightkubeCluster:
             raise
         return _plain(found, kind)
 
-    async def list(self, kind: Kind, namespace: str | None, labels: dict[str, str]) -> list[Manifest]:
-        """Objects that carry all of ``labels``; ``namespace`` None: of all namespaces."""
+    async def list(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str | None]
+    ) -> list[Manifest]:
+        """Objects that carry all of ``labels`` (None: any value); ``namespace`` None: of all namespaces."""
         where: Any = "*" if kind.namespaced and namespace is None else namespace
         with _errors(f"list {kind.plural}"):
             found = self._client.list(_resource(kind), namespace=where, labels=dict(labels))

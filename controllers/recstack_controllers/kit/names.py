@@ -11,6 +11,7 @@ STEP = f"{GROUP}/step"
 RENDERED = f"{GROUP}/rendered"
 RECIPE = f"{GROUP}/recipe"
 PROMOTE = f"{GROUP}/promote"
+FINALIZER = f"{GROUP}/packages"
 NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
@@ -84,3 +85,8 @@ def recipe(version_name: str) -> str:
 def job(version_name: str, step: str) -> str:
     """Job of a training step."""
     return f"{version_name}-{step}"
+
+
+def cleanup(stack: str) -> str:
+    """Job that deletes a stack's packages."""
+    return f"{stack}-delete-packages"

@@ -1,5 +1,7 @@
 """One status write for each reconcile, and none when nothing changed."""
 
+from typing import Any
+
 from recstack_crds.v1alpha1.base import ApiModel
 
 from recstack_controllers.kit.cluster import Cluster, Kind, Manifest
@@ -15,9 +17,23 @@ async def write(cluster: Cluster, kind: Kind, live: Manifest, status: ApiModel) 
     before = live.get("status") or {}
     if wanted == before:
         return live
-    # Absent fields go as null: the patch is a merge, which keeps what it does not name.
-    full = status.model_dump(mode="json", by_alias=True)
     metadata = live["metadata"]
     return await cluster.patch_status(
-        kind, metadata["namespace"], metadata["name"], full, metadata["resourceVersion"]
+        kind,
+        metadata["namespace"],
+        metadata["name"],
+        merge_patch(before, wanted),
+        metadata["resourceVersion"],
     )
+
+
+def merge_patch(before: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """RFC 7386: what turns ``before`` into ``wanted``; a merge keeps what it does not name as null."""
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            patch[key] = merge_patch(old, value)
+        elif old != value:
+            patch[key] = value
+    return patch | {key: None for key in before if key not in wanted}

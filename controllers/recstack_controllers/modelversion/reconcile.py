@@ -1,10 +1,12 @@
 """Bring one ModelVersion forward: the next step's Job, then its stand in serving."""
 
-from recstack_crds.v1alpha1 import ModelVersionSpec, ModelVersionStatus, RecommenderStackSpec
+from functools import cached_property
+
+from recstack_crds.v1alpha1 import ModelVersionStatus
 from recstack_crds.v1alpha1.modelversion import StepStatus
 
 from recstack_controllers import kinds
-from recstack_controllers.kit import names, status
+from recstack_controllers.kit import decode, names, status
 from recstack_controllers.kit.apply import apply
 from recstack_controllers.kit.clock import Clock
 from recstack_controllers.kit.cluster import Cluster, EventType, Manifest
@@ -13,10 +15,10 @@ from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.modelversion import results, serving
 from recstack_controllers.modelversion.results import JobState
 from recstack_controllers.modelversion.status import BY_STEP, ORDER, missed, phase, set_steps
-from recstack_controllers.resources import configmaps
+from recstack_controllers.resources import configmaps, modelversion
 from recstack_controllers.resources import job as jobs
 from recstack_controllers.resources.job import Step
-from recstack_controllers.resources.stack import Stack, Version
+from recstack_controllers.resources.stack import Stack, Version, read_stack, read_version
 from recstack_controllers.settings import Outcome, Settings
 
 POLL = 3.0
@@ -58,16 +60,18 @@ class _Run:
         metadata = live["metadata"]
         self._cluster, self._settings, self._live = cluster, settings, live
         self._namespace = metadata["namespace"]
-        self._version = Version(
-            metadata["name"], metadata["uid"], ModelVersionSpec.model_validate(live["spec"])
-        )
-        self._before = ModelVersionStatus.model_validate(live.get("status") or {})
+        self._before = decode.status(ModelVersionStatus, live)
         self._conditions = Conditions(self._before.conditions, metadata["generation"], clock.now())
         known = {step.name: step for step in self._before.steps}
         self._steps = {step: known.get(step) or StepStatus(name=step, state="Pending") for step in Step}
         self._package, self._metrics = self._before.package, dict(self._before.metrics)
         self._events: list[tuple[EventType, str, str]] = []
         self.was_stalled = self._conditions.is_true("Stalled")
+
+    @cached_property
+    def _version(self) -> Version:
+        """The version; Stalled when its spec does not validate."""
+        return read_version(self._live)
 
     def set(self, type: str, state: State, reason: str, message: str) -> None:
         """Set a condition."""
@@ -95,12 +99,43 @@ class _Run:
     async def forward(self) -> Outcome:
         """Steps in order, gates between evaluate and package, then serving."""
         stack = await self._stack()
+        if await self._superseded(stack):
+            return await self._put_aside(stack)
         for step in Step:
             if self._steps[step].state != "Succeeded":
                 return await self._step(stack, step)
             if step is Step.EVALUATE:
                 self._gates()
         return await self._serve()
+
+    async def _superseded(self, stack: Stack) -> bool:
+        """Whether the stack made it for a recipe that it no longer asks for, and no pod needs it."""
+        annotations = self._live["metadata"].get("annotations") or {}
+        if annotations.get(names.RECIPE) != modelversion.BY_STACK:
+            return False
+        if modelversion.name(stack) == self._version.name:
+            return False
+        plan = await self._cluster.get(kinds.CONFIG_MAP, self._namespace, names.plan(stack.name))
+        return self._version.name not in configmaps.planned(plan)
+
+    async def _put_aside(self, stack: Stack) -> Outcome:
+        """Stop what runs; what is done stays done, should the spec change back."""
+        for step in Step:
+            if self._steps[step].state == "Running":
+                await self._cluster.delete(
+                    kinds.JOB, self._namespace, names.job(self._version.name, step), "Background"
+                )
+                self._steps[step] = StepStatus(name=step, state="Pending")
+        text = f"Stack {stack.name} asks for another recipe now; this one goes on if that changes back."
+        set_steps(self._conditions, list(self._steps.values()))
+        if self._package:
+            self.set("Loaded", State.FALSE, "Superseded", text)
+            self.set("Live", State.FALSE, "Superseded", text)
+        self.set("Ready", State.FALSE, "Superseded", text)
+        self.set("Reconciling", State.FALSE, "Superseded", text)
+        self.set("Stalled", State.FALSE, "NotStalled", "")
+        await self.record()
+        return Outcome(None)
 
     async def _stack(self) -> Stack:
         name = self._version.spec.stack
@@ -109,8 +144,7 @@ class _Run:
             raise Waiting(
                 "StackMissing", f"There is no RecommenderStack {name} in {self._namespace}: create it.", 30
             )
-        spec = RecommenderStackSpec.model_validate(found.get("spec") or {})
-        return Stack(self._namespace, name, found["metadata"]["uid"], spec, self._settings)
+        return read_stack(found, self._settings)
 
     def _gates(self) -> None:
         gap = missed(self._version.spec.recipe.evaluation.gates, self._metrics)

@@ -11,6 +11,9 @@ from recstack_controllers.resources.stack import Stack, Version
 
 RECIPE_KEY = "recipe.json"
 PLAN_KEY = "plan.json"
+PLAN = "plan"
+REPOSITORY = "repository"
+"""Components, as labels tell them."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,20 @@ def recipe(stack: Stack, version: Version) -> Manifest:
     }
 
 
-def repository(stack: Stack, version: Version, files: Mapping[str, bytes]) -> Manifest:
-    """Triton repository of a version; keys are paths with ``/`` written as ``__``."""
+def repository(stack: Stack, version: str, files: Mapping[str, bytes]) -> Manifest:
+    """Triton repository of a version; keys are paths with ``/`` written as ``__``.
+
+    The stack owns it: a live version serves on, also in new pods, when its ModelVersion is deleted.
+    """
     data = {
         path.replace("/", "__"): base64.b64encode(content).decode() for path, content in sorted(files.items())
     }
+    metadata = stack.metadata(names.repository(stack.name, version, data), REPOSITORY)
+    metadata["labels"] |= {names.VERSION: version}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": version.metadata(stack, names.repository(stack.name, version.name, data), "repository"),
+        "metadata": metadata,
         "immutable": True,
         "binaryData": data,
     }
@@ -65,9 +73,18 @@ def plan(stack: Stack, content: Plan, generation: int) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": stack.metadata(names.plan(stack.name), "plan"),
+        "metadata": stack.metadata(names.plan(stack.name), PLAN),
         "data": {PLAN_KEY: json.dumps(value, indent=1, sort_keys=True) + "\n"},
     }
+
+
+def planned(manifest: Manifest | None) -> set[str]:
+    """Names of the versions that pods hold or are told to; of an unreadable plan none."""
+    try:
+        plan, _ = read_plan(manifest)
+    except ValueError:
+        return set()
+    return {one.name for one in plan.versions} | set(plan.drain)
 
 
 def read_plan(manifest: Manifest | None) -> tuple[Plan, int]:

@@ -8,6 +8,8 @@ from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources.stack import Stack
 
 COMPONENT = "model"
+BY_STACK = "stack"
+"""Value of the RECIPE annotation of versions that stacks make."""
 
 
 def recipe(stack: Stack) -> Recipe:
@@ -23,14 +25,19 @@ def recipe(stack: Stack) -> Recipe:
 
 
 def name(stack: Stack) -> str:
-    """Name of the version of the stack's recipe."""
-    return names.version(stack.name, recipe(stack).model_dump(mode="json", by_alias=True, exclude_none=True))
+    """Name of the version of the stack's recipe.
+
+    Defaults are left out of what is hashed: a later release that adds a field must not train all anew.
+    """
+    return names.version(
+        stack.name, recipe(stack).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    )
 
 
 def model_version(stack: Stack) -> Manifest:
     """Version of the stack's recipe; the annotation tells it from those that people make."""
     metadata = stack.metadata(name(stack), COMPONENT)
-    metadata["annotations"] = {names.RECIPE: "stack"}
+    metadata["annotations"] = {names.RECIPE: BY_STACK}
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelVersion",

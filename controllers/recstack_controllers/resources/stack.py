@@ -8,7 +8,7 @@ from recstack_crds.v1alpha1.modelversion import ModelVersionSpec
 from recstack_crds.v1alpha1.platform import DeletionPolicy
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec
 
-from recstack_controllers.kit import names
+from recstack_controllers.kit import decode, names
 from recstack_controllers.kit.apply import owner_reference
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.settings import Settings
@@ -85,6 +85,27 @@ class Version:
             "labels": names.labels(stack.name, component) | {names.VERSION: self.name},
             "ownerReferences": [_owner("ModelVersion", self.name, self.uid)],
         }
+
+
+def read_stack(manifest: Manifest, settings: Settings) -> Stack:
+    """A stored RecommenderStack.
+
+    Raises:
+        Stalled: its spec does not validate.
+    """
+    metadata = manifest["metadata"]
+    spec = decode.spec(RecommenderStackSpec, manifest)
+    return Stack(metadata["namespace"], metadata["name"], metadata["uid"], spec, settings)
+
+
+def read_version(manifest: Manifest) -> Version:
+    """A stored ModelVersion.
+
+    Raises:
+        Stalled: its spec does not validate.
+    """
+    metadata = manifest["metadata"]
+    return Version(metadata["name"], metadata["uid"], decode.spec(ModelVersionSpec, manifest))
 
 
 def _owner(kind: str, name: str, uid: str) -> Manifest:

@@ -1,5 +1,6 @@
 """Valkey: the Secret that holds how to reach it, and the managed server."""
 
+import base64
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -53,7 +54,7 @@ def secret(stack: Stack, credentials: Credentials) -> Manifest:
         "kind": "Secret",
         "metadata": stack.metadata(names.valkey(stack.name), "valkey"),
         "type": "Opaque",
-        "stringData": text,
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in text.items()},
     }
 
 

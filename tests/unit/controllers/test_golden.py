@@ -11,6 +11,7 @@ from recstack_controllers.resources import (
     access,
     autoscaler,
     claims,
+    cleanup,
     configmaps,
     disruption,
     job,
@@ -65,7 +66,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "valkey-service": lambda: valkey.service(DEFAULT),
     "valkey-statefulset": lambda: valkey.stateful_set(DEFAULT, ManagedValkey()),
     "recipe": lambda: configmaps.recipe(DEFAULT, VERSION),
-    "repository": lambda: configmaps.repository(DEFAULT, VERSION, FILES),
+    "repository": lambda: configmaps.repository(DEFAULT, VERSION.name, FILES),
     "plan": lambda: configmaps.plan(DEFAULT, PLAN, 3),
     "service-account": lambda: access.service_account(DEFAULT),
     "role": lambda: access.role(DEFAULT),
@@ -82,6 +83,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "job-package-full": lambda: job.job(FULL, FULL_VERSION, job.Step.PACKAGE),
     "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, job.Step.INGEST),
     "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, job.Step.INGEST),
+    "job-delete-packages-s3": lambda: cleanup.job(FULL),
     "modelversion": lambda: modelversion.model_version(DEFAULT),
 }
 
@@ -136,8 +138,8 @@ def test_serving_settings_replace_pods() -> None:
 
 
 def test_repository_name_follows_its_content() -> None:
-    one = configmaps.repository(DEFAULT, VERSION, {"a": b"1"})["metadata"]["name"]
-    other = configmaps.repository(DEFAULT, VERSION, {"a": b"2"})["metadata"]["name"]
+    one = configmaps.repository(DEFAULT, VERSION.name, {"a": b"1"})["metadata"]["name"]
+    other = configmaps.repository(DEFAULT, VERSION.name, {"a": b"2"})["metadata"]["name"]
     assert one != other
 
 

@@ -1,0 +1,89 @@
+"""The end of a stack: packages that garbage collection cannot reach are deleted before it goes."""
+
+from recstack_crds.v1alpha1.platform import DeletionPolicy
+
+from recstack_controllers import kinds
+from recstack_controllers.kit import names
+from recstack_controllers.kit.apply import apply
+from recstack_controllers.kit.cluster import Cluster, Manifest
+from recstack_controllers.kit.errors import Stalled, Waiting
+from recstack_controllers.recommenderstack import secrets
+from recstack_controllers.resources import cleanup
+from recstack_controllers.resources.stack import Stack
+
+POLL = 3.0
+
+
+def wanted(stack: Stack) -> bool:
+    """Whether the stack may not go before its packages have."""
+    return stack.spec.deletion_policy is DeletionPolicy.DELETE and cleanup.needed(stack)
+
+
+async def guard(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
+    """Put the finalizer on or take it off, as the spec asks; gives the object after it."""
+    has = names.FINALIZER in (live["metadata"].get("finalizers") or [])
+    if has == wanted(stack):
+        return live
+    return await _finalizer(cluster, live, present=not has)
+
+
+async def proceed(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
+    """Stop training, delete the packages, let go; gives the object after it.
+
+    Raises:
+        Waiting: one of these is under way.
+        Stalled: the packages cannot be deleted.
+    """
+    if names.FINALIZER not in (live["metadata"].get("finalizers") or []):
+        return live
+    if wanted(stack):
+        await _stop_training(cluster, stack)
+        await _delete_packages(cluster, stack)
+    return await _finalizer(cluster, live, present=False)
+
+
+async def _stop_training(cluster: Cluster, stack: Stack) -> None:
+    # A step that still runs could publish a package after the others were deleted.
+    found = await cluster.list(kinds.MODEL_VERSION, stack.namespace, {})
+    mine = [one for one in found if one["spec"].get("stack") == stack.name]
+    for one in mine:
+        if not one["metadata"].get("deletionTimestamp"):
+            await cluster.delete(kinds.MODEL_VERSION, stack.namespace, one["metadata"]["name"], "Foreground")
+    pods = await cluster.list(kinds.POD, stack.namespace, names.selector(stack.name, "training"))
+    if mine or pods:
+        raise Waiting("Deleting", "Training is being stopped; then the packages are deleted.", POLL)
+
+
+async def _delete_packages(cluster: Cluster, stack: Stack) -> None:
+    await secrets.require_s3(cluster, stack.namespace, stack.artifacts_s3, "spec.stores.artifacts.s3")
+    name = names.cleanup(stack.name)
+    job = await apply(cluster, kinds.JOB, cleanup.job(stack))
+    conditions = {
+        c["type"] for c in (job.get("status") or {}).get("conditions") or [] if c["status"] == "True"
+    }
+    if "Failed" in conditions:
+        raise Stalled(
+            "PackagesNotDeleted",
+            f"Job {name} could not delete the packages in {stack.artifacts_uri}: "
+            f"see `kubectl logs job/{name}`, then delete the Job to try again, "
+            "or set spec.deletionPolicy to Retain to leave them.",
+        )
+    if "Complete" not in conditions:
+        raise Waiting("Deleting", f"Job {name} deletes the packages in {stack.artifacts_uri}.", POLL)
+
+
+async def _finalizer(cluster: Cluster, live: Manifest, *, present: bool) -> Manifest:
+    metadata = live["metadata"]
+    return await cluster.apply(
+        {
+            "apiVersion": live["apiVersion"],
+            "kind": live["kind"],
+            "metadata": {
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                # Of this very object: a finalizer must not make one that was deleted meanwhile anew.
+                "uid": metadata["uid"],
+                "finalizers": [names.FINALIZER] if present else [],
+            },
+        }
+    )

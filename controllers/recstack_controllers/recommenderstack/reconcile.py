@@ -1,0 +1,361 @@
+"""Bring one RecommenderStack to its spec: stores, access, plan, pods, version, and one status write."""
+
+import base64
+import secrets as randomness
+from collections.abc import Mapping
+from typing import Any
+
+from recstack_crds.v1alpha1 import RecommenderStackStatus
+from recstack_triton_templates.render import ServingSettings, render
+
+from recstack_controllers import kinds, proof
+from recstack_controllers.kit import decode, names
+from recstack_controllers.kit import status as statuses
+from recstack_controllers.kit.apply import apply
+from recstack_controllers.kit.clock import Clock
+from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, Kind, Manifest
+from recstack_controllers.kit.conditions import Conditions, State
+from recstack_controllers.kit.errors import Stalled, Waiting
+from recstack_controllers.proof import Proof, Verdict
+from recstack_controllers.recommenderstack import deletion, secrets, status, versions
+from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
+from recstack_controllers.recommenderstack.rollout import advance
+from recstack_controllers.resources import (
+    access,
+    autoscaler,
+    claims,
+    configmaps,
+    disruption,
+    modelversion,
+    network,
+    serving,
+    valkey,
+)
+from recstack_controllers.resources.configmaps import PlannedVersion
+from recstack_controllers.resources.stack import Stack, read_stack
+from recstack_controllers.settings import Outcome, Settings
+
+POLL = 2.0
+"""Seconds between looks while pods load or drain: what they say of it is no event of the API server."""
+REFUSED_RETRY = 30.0
+
+
+async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
+    """One pass; safe to repeat and to cut off anywhere.
+
+    Raises:
+        ClusterError: the API server failed; try again. 409: the object changed meanwhile, also try again.
+    """
+    live = await cluster.get(kinds.RECOMMENDER_STACK, namespace, name)
+    if live is None:
+        return Outcome(None)
+    run = _Run(cluster, clock, settings, live)
+    try:
+        outcome = await run.forward()
+        run.conclude()
+    except Waiting as waiting:
+        run.fail(waiting.reason, waiting.message, stalled=False)
+        outcome = Outcome(waiting.retry_after)
+    except Stalled as stalled:
+        run.fail(stalled.reason, stalled.action, stalled=True)
+        outcome = Outcome(None)
+    except ClusterError as error:
+        if error.transient:
+            raise
+        run.fail("ApiRefused", f"The API server refused: {error}.", stalled=False)
+        outcome = Outcome(REFUSED_RETRY)
+    await run.record()
+    return outcome
+
+
+class _Run:
+    """One pass over one stack; events are sent after the status they tell of is written."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, settings: Settings, live: Manifest) -> None:
+        metadata = live["metadata"]
+        self._cluster, self._settings, self._live = cluster, settings, live
+        self._namespace, self._name = metadata["namespace"], metadata["name"]
+        before = decode.status(RecommenderStackStatus, live)
+        self._conditions = Conditions(before.conditions, metadata["generation"], clock.now())
+        self._fields: dict[str, Any] = before.model_dump(
+            exclude={"conditions", "phase", "observed_generation"}
+        )
+        self._events: list[tuple[EventType, str, str]] = []
+        self._was = {type: self._conditions.is_true(type) for type in ("Ready", "Stalled")}
+        self._model_stalled = False
+        self._stage = ""
+
+    async def forward(self) -> Outcome:
+        """The steps, in order. Each raises Waiting or Stalled when the next cannot follow."""
+        stack = read_stack(self._live, self._settings)
+        if self._live["metadata"].get("deletionTimestamp"):
+            self._live = await deletion.proceed(self._cluster, stack, self._live)
+            return Outcome(None)
+        self._live = await deletion.guard(self._cluster, stack, self._live)
+        seen = await observe(self._cluster, stack)
+        self._tell_children(stack, seen)
+        self._stage = "StoresReady"
+        credentials = await self._stores(stack, seen)
+        self._stage = ""
+        await self._access(stack)
+        plan, found = await self._plan(stack, seen)
+        await self._pods(stack, seen, credentials)
+        self._tell_model(stack, seen, plan, found)
+        self._stage = "ModelReady"
+        await self._version(stack, seen)
+        self._stage = ""
+        await self._tidy(stack, seen, plan)
+        moving = plan.drain or any(one.name != plan.live for one in plan.versions)
+        return Outcome(POLL if moving else None)
+
+    # Steps
+
+    async def _stores(self, stack: Stack, seen: Observed) -> str:
+        """Claims and Valkey; gives the resourceVersion of Valkey's credentials."""
+        await secrets.require_s3(
+            self._cluster, self._namespace, stack.artifacts_s3, "spec.stores.artifacts.s3"
+        )
+        await self._apply(kinds.CLAIM, claims.work(stack))
+        packages = claims.artifacts(stack)
+        if packages is not None:
+            await self._apply(kinds.CLAIM, packages)
+        credentials = await self._credentials(stack)
+        secret = await self._apply(kinds.SECRET, valkey.secret(stack, credentials))
+        server = valkey.managed(stack)
+        if server is not None:
+            await self._apply(kinds.SERVICE, valkey.service(stack))
+            await self._apply(kinds.NETWORK_POLICY, network.valkey(stack))
+            made = await self._apply(kinds.STATEFUL_SET, valkey.stateful_set(stack, server))
+            self._conditions.set("StoresReady", *status.stores(made, managed=True))
+        else:
+            for kind in (kinds.STATEFUL_SET, kinds.SERVICE, kinds.NETWORK_POLICY):
+                await self._remove(stack, kind, names.valkey(self._name))
+            self._conditions.set("StoresReady", *status.stores(None, managed=False))
+        return str(secret["metadata"]["resourceVersion"])
+
+    async def _credentials(self, stack: Stack) -> valkey.Credentials:
+        external = stack.spec.stores.valkey.external
+        if external is not None:
+            if not external.secret_name:
+                return valkey.Credentials("", "")
+            found = await secrets.require(
+                self._cluster,
+                self._namespace,
+                external.secret_name,
+                secrets.LOGIN_KEYS,
+                "spec.stores.valkey.external.secretName",
+            )
+            return valkey.Credentials(*(_decoded(found["data"], key) for key in secrets.LOGIN_KEYS))
+        own = await self._cluster.get(kinds.SECRET, self._namespace, names.valkey(self._name))
+        data = (own or {}).get("data") or {}
+        password = (
+            _decoded(data, valkey.PASSWORD) if valkey.PASSWORD in data else randomness.token_urlsafe(24)
+        )
+        return valkey.Credentials("default", password)
+
+    async def _access(self, stack: Stack) -> None:
+        """Who the serving pods are, and who may connect to what."""
+        await self._apply(kinds.SERVICE_ACCOUNT, access.service_account(stack))
+        await self._apply(kinds.ROLE, access.role(stack))
+        await self._apply(kinds.ROLE_BINDING, access.role_binding(stack))
+        await self._apply(kinds.NETWORK_POLICY, network.serving(stack))
+        await self._apply(kinds.NETWORK_POLICY, network.training(stack))
+
+    async def _plan(self, stack: Stack, seen: Observed) -> tuple[configmaps.Plan, Proof | None]:
+        """The serving plan, one step further; gives it and the pods' judgement on a candidate."""
+        plan = seen.plan
+        repositories = {one.name: await self._repository(stack, one.name) for one in plan.versions}
+        plan = configmaps.Plan(
+            plan.live,
+            tuple(
+                PlannedVersion(one.name, one.digest, repositories[one.name], one.artifacts)
+                for one in plan.versions
+            ),
+            plan.drain,
+        )
+        judgement: Proof | None = None
+        if not stack.spec.suspend or plan.drain:
+            goal = None if stack.spec.suspend else versions.target(seen.known, modelversion.name(stack))
+            target = await self._planned(stack, goal)
+            if stack.spec.suspend:
+                # Nothing new: a candidate stays one, and what drains may end.
+                target = next((one for one in plan.versions if one.name != plan.live), None)
+            moves = plan.drain or any(one.name != plan.live for one in plan.versions)
+            reports = await proof.observe(self._cluster, self._namespace, self._name) if moves else []
+            held = {name for name in plan.drain if proof.held(reports, name)}
+            verdict = Verdict.PENDING
+            if target is not None and target.name != plan.live:
+                judgement = proof.judge(reports, target.name, target.digest)
+                if not stack.spec.suspend:
+                    verdict = judgement.verdict
+            plan = advance(plan, target, verdict, held)
+        await self._write_plan(stack, seen, plan)
+        if plan.live != seen.plan.live and plan.live is not None:
+            judgement = None
+            self.tell("Normal", "Live", f"Version {plan.live} answers from now on.")
+        return plan, judgement
+
+    async def _planned(self, stack: Stack, goal: versions.Known | None) -> PlannedVersion | None:
+        if goal is None or goal.package is None:
+            return None
+        repo = await self._repository(stack, goal.name)
+        return PlannedVersion(goal.name, goal.package, repo, stack.artifacts_uri)
+
+    async def _repository(self, stack: Stack, version: str) -> str:
+        files = render(version, serving_settings(stack))
+        made = await self._apply(kinds.CONFIG_MAP, configmaps.repository(stack, version, files))
+        return str(made["metadata"]["name"])
+
+    async def _write_plan(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        same = configmaps.plan(stack, plan, seen.generation)
+        if seen.plan_object is not None and same["data"] == seen.plan_object.get("data"):
+            await self._apply(kinds.CONFIG_MAP, same)  # labels and owner may still differ
+        else:
+            await self._apply(kinds.CONFIG_MAP, configmaps.plan(stack, plan, seen.generation + 1))
+
+    async def _pods(self, stack: Stack, seen: Observed, credentials: str) -> None:
+        """Deployment and what goes with it; never the number of pods while an autoscaler owns it."""
+        wanted = stack.spec.autoscaling
+        if wanted is not None:
+            scaler = await self._apply(kinds.AUTOSCALER, autoscaler.autoscaler(stack, wanted))
+            self._conditions.set("AutoscalingReady", *status.autoscaling(scaler))
+        else:
+            await self._remove(stack, kinds.AUTOSCALER, names.gateway(self._name))
+            self._conditions.remove("AutoscalingReady")
+        made = await self._apply(kinds.DEPLOYMENT, serving.deployment(stack, credentials))
+        await self._apply(kinds.SERVICE, serving.service(stack))
+        await self._apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))
+        self._tell_pods(seen, made)
+        self._fields["endpoint"] = serving.endpoint(stack)
+
+    async def _version(self, stack: Stack, seen: Observed) -> None:
+        """The recipe's ModelVersion, made once: what exists is immutable."""
+        name = modelversion.name(stack)
+        if stack.spec.suspend or any(one.name == name for one in seen.known):
+            return
+        source = stack.spec.data.source.s3
+        await secrets.require_s3(self._cluster, self._namespace, source, "spec.data.source.s3")
+        if await self._cluster.get(kinds.MODEL_VERSION, self._namespace, name) is not None:
+            raise Waiting("Training", f"Version {name} is being deleted; it is made anew after that.", POLL)
+        await self._apply(kinds.MODEL_VERSION, modelversion.model_version(stack))
+        self.tell("Normal", "VersionCreated", f"Version {name} will be trained.")
+
+    async def _tidy(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        """Versions beyond the history limit, and repositories that no plan and no pod names any more."""
+        wanted = modelversion.name(stack)
+        for name in versions.history(seen.known, wanted, plan, stack.spec.rollout.history_limit):
+            await self._cluster.delete(kinds.MODEL_VERSION, self._namespace, name, "Background")
+        if seen.deployment is None or not all_ready(seen.deployment) or plan != seen.plan:
+            return
+        used = {one.repo for one in plan.versions}
+        labels = {names.STACK: self._name, names.COMPONENT: configmaps.REPOSITORY}
+        for found in await self._cluster.list(kinds.CONFIG_MAP, self._namespace, labels):
+            name, version = found["metadata"]["name"], found["metadata"]["labels"].get(names.VERSION)
+            if name not in used and version not in plan.drain:
+                await self._cluster.delete(kinds.CONFIG_MAP, self._namespace, name, "Background")
+
+    # What is told of it
+
+    def _tell_children(self, stack: Stack, seen: Observed) -> None:
+        """Conditions from what was observed, for a pass that a later step may end early."""
+        self._fields["live_version"] = seen.plan.live
+        self._tell_pods(seen, seen.deployment)
+        managed = valkey.managed(stack) is not None
+        if managed or self._conditions.get("StoresReady") is None:
+            self._conditions.set("StoresReady", *status.stores(seen.stateful_set, managed=managed))
+        self._tell_model(stack, seen, seen.plan, None)
+
+    def _tell_pods(self, seen: Observed, deployment: Manifest | None) -> None:
+        plan = configmaps.Plan(self._fields["live_version"], (), ())
+        self._conditions.set("ServingReady", *status.serving(plan, deployment, seen.pods))
+        self._fields["replicas"] = deployment["spec"].get("replicas", 1) if deployment else 0
+        state = ((deployment or {}).get("status")) or {}
+        self._fields["ready_replicas"] = state.get("readyReplicas", 0)
+
+    def _tell_model(self, stack: Stack, seen: Observed, plan: configmaps.Plan, found: Proof | None) -> None:
+        wanted = modelversion.name(stack)
+        goal = versions.target(seen.known, wanted)
+        goal = goal or next((one for one in seen.known if one.name == wanted), None)
+        fact, self._model_stalled = status.model(plan, wanted, goal, found, suspended=stack.spec.suspend)
+        self._conditions.set("ModelReady", *fact)
+        name = goal.name if goal else None
+        self._fields["live_version"] = plan.live
+        self._fields["candidate_version"] = name if name != plan.live else None
+        self._tell_pods(seen, seen.deployment)
+
+    def conclude(self) -> None:
+        """Ready, Reconciling and Stalled of a pass that came to its end."""
+        status.conclude(self._conditions, stalled=self._model_stalled)
+
+    def fail(self, reason: str, message: str, *, stalled: bool) -> None:
+        """Ready, Reconciling and Stalled of a pass that did not, and the part that it failed in."""
+        if self._stage:
+            self._conditions.set(self._stage, State.FALSE, reason, message)
+        self._conditions.set("Ready", State.FALSE, reason, message)
+        bad = self._conditions.get("Ready")
+        assert bad is not None
+        status.settle(self._conditions, bad, stalled=stalled)
+
+    def tell(self, type: EventType, reason: str, message: str) -> None:
+        """Queue an event."""
+        self._events.append((type, reason, message))
+
+    async def record(self) -> None:
+        """Write the status if it differs, then send the events."""
+        if await self._gone():
+            return
+        wanted = RecommenderStackStatus(
+            observed_generation=self._live["metadata"]["generation"],
+            phase=status.phase(self._conditions),
+            conditions=self._conditions.as_list(status.ORDER),
+            **self._fields,
+        )
+        stalled, ready = self._conditions.get("Stalled"), self._conditions.get("Ready")
+        if stalled is not None and stalled.status == State.TRUE and not self._was["Stalled"]:
+            self.tell("Warning", stalled.reason, stalled.message)
+        if ready is not None and ready.status == State.TRUE and not self._was["Ready"]:
+            self.tell("Normal", "Ready", ready.message)
+        self._live = await statuses.write(self._cluster, kinds.RECOMMENDER_STACK, self._live, wanted)
+        for event in self._events:
+            await self._cluster.event(self._live, *event)
+
+    async def _gone(self) -> bool:
+        """Whether the last finalizer was taken off in this pass: there is no status to write then."""
+        metadata = self._live["metadata"]
+        return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
+
+    # Writes
+
+    async def _apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+        return await apply(self._cluster, kind, manifest)
+
+    async def _remove(self, stack: Stack, kind: Kind, name: str) -> None:
+        """Delete a child that the spec no longer asks for; nothing that is not the stack's own."""
+        found = await self._cluster.get(kind, self._namespace, name)
+        if found is not None and _owns(stack, found):
+            await self._cluster.delete(kind, self._namespace, name, "Background")
+
+
+def _owns(stack: Stack, manifest: Manifest) -> bool:
+    owners = manifest["metadata"].get("ownerReferences") or []
+    return any(owner.get("uid") == stack.uid for owner in owners)
+
+
+def _decoded(data: Mapping[str, str], key: str) -> str:
+    return base64.b64decode(data[key]).decode()
+
+
+def serving_settings(stack: Stack) -> ServingSettings:
+    """What of spec.serving a version's Triton model needs."""
+    spec = stack.spec.serving
+    return ServingSettings(
+        candidates=spec.candidates,
+        top_k=spec.top_k,
+        gpus=spec.gpus,
+        diversity=spec.diversity.enabled,
+        temperature=spec.diversity.temperature,
+        seen_filter=spec.seen_filter.enabled,
+        seen_ttl_seconds=spec.seen_filter.ttl_seconds,
+        seen_capacity=spec.seen_filter.capacity,
+        seen_error_rate=spec.seen_filter.error_rate,
+    )

@@ -1,0 +1,170 @@
+"""Conditions of a RecommenderStack, derived from what was observed; nothing here reads or writes."""
+
+from collections.abc import Sequence
+
+from recstack_crds.v1alpha1.status import Condition
+
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.kit.conditions import Conditions, State
+from recstack_controllers.modelversion.results import BAD_WAITS
+from recstack_controllers.proof import Proof, Verdict
+from recstack_controllers.recommenderstack.observe import all_ready
+from recstack_controllers.recommenderstack.versions import Known
+from recstack_controllers.resources.configmaps import Plan
+
+PARTS = ("StoresReady", "ModelReady", "ServingReady", "AutoscalingReady")
+ORDER = (*PARTS, "Ready", "Reconciling", "Stalled")
+ASIDE = frozenset({"Suspended", "Superseded"})
+"""Reasons for which nothing moves and yet nothing is wrong."""
+Fact = tuple[State, str, str]
+
+
+def stores(stateful_set: Manifest | None, *, managed: bool) -> Fact:
+    """StoresReady."""
+    if not managed:
+        return State.TRUE, "External", "Valkey is yours; its Secret is complete."
+    ready = ((stateful_set or {}).get("status") or {}).get("readyReplicas", 0)
+    if ready:
+        return State.TRUE, "ValkeyReady", "Valkey answers."
+    return State.FALSE, "ValkeyStarting", "Valkey's pod is not ready yet: see `kubectl describe pod` of it."
+
+
+def model(
+    plan: Plan, wanted: str, on_its_way: Known | None, proof: Proof | None, *, suspended: bool
+) -> tuple[Fact, bool]:
+    """ModelReady, and whether only a person can help.
+
+    ``on_its_way``: the version that is to serve, or the one that is trained for it; ``proof``: the pods'
+    judgement on it, when it is a candidate.
+    """
+    name = on_its_way.name if on_its_way else wanted
+    if plan.live == name:
+        return (State.TRUE, "Live", f"Version {name} answers."), False
+    rest = f" Version {plan.live} answers meanwhile." if plan.live else ""
+    if on_its_way is None:
+        if suspended:
+            text = f"Version {name} is not begun while spec.suspend is true.{rest}"
+            return (State.FALSE, "Suspended", text), False
+        return (State.FALSE, "Training", f"Version {name} is about to be trained.{rest}"), False
+    if proof is not None:
+        reason = "LoadFailed" if proof.verdict is Verdict.FAILED else "Loading"
+        return (State.FALSE, reason, f"Version {name}: {proof.message}.{rest}"), False
+    return _in_training(on_its_way, rest, suspended=suspended)
+
+
+def _in_training(on_its_way: Known, rest: str, *, suspended: bool) -> tuple[Fact, bool]:
+    """ModelReady of a version that no pod was told of yet; ``rest``: what answers meanwhile."""
+    name = on_its_way.name
+    stalled, ready = on_its_way.conditions.get("Stalled"), on_its_way.conditions.get("Ready")
+    if stalled is not None and stalled.status == State.TRUE and stalled.reason not in ASIDE:
+        return (State.FALSE, stalled.reason, f"Version {name}: {stalled.message}{rest}"), True
+    if on_its_way.servable:
+        reason = "Suspended" if suspended else "Loading"
+        return (State.FALSE, reason, f"Version {name} is packaged; pods will load it.{rest}"), False
+    if suspended and ready is not None and ready.reason == "Suspended":
+        return (State.FALSE, "Suspended", f"{ready.message}{rest}"), False
+    if ready is not None and ready.reason == "Waiting":
+        return (State.FALSE, "Waiting", f"Version {name}: {ready.message}{rest}"), False
+    detail = ready.message if ready is not None else "it is about to be trained."
+    return (State.FALSE, "Training", f"Version {name}: {detail}{rest}"), False
+
+
+def serving(plan: Plan, deployment: Manifest | None, pods: Sequence[Manifest]) -> Fact:
+    """ServingReady: all pods are there, are of the current settings and answer."""
+    if deployment is None:
+        return State.FALSE, "Creating", "The serving pods are not made yet."
+    wanted = deployment["spec"].get("replicas", 1)
+    ready = (deployment.get("status") or {}).get("readyReplicas", 0)
+    trouble = next((text for text in map(_trouble, pods) if text), "")
+    if trouble:
+        return State.FALSE, "PodsCannotStart", trouble
+    if plan.live is None:
+        return State.FALSE, "NoModel", "No version is live yet; the pods answer with 503 until one is."
+    if not all_ready(deployment):
+        return State.FALSE, "PodsNotReady", f"{ready} of {wanted} pods are ready with the current settings."
+    return State.TRUE, "Serving", f"{wanted} of {wanted} pods answer."
+
+
+def _trouble(pod: Manifest) -> str:
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"Pod {name}: no node has room for it: {condition.get('message', '')}"
+    for container in status.get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in BAD_WAITS:
+            detail = waiting.get("message", "")
+            return f"Pod {name}: container {container['name']} cannot start: {waiting['reason']}: {detail}"
+        ended = (container.get("lastState") or {}).get("terminated") or {}
+        if waiting.get("reason") == "CrashLoopBackOff":
+            why = ended.get("reason", "Error")
+            hint = " Raise spec.serving.memory." if why == "OOMKilled" else ""
+            return (
+                f"Pod {name}: container {container['name']} keeps ending ({why}, exit code "
+                f"{ended.get('exitCode')}): see "
+                f"`kubectl logs {name} -c {container['name']} --previous`.{hint}"
+            )
+    return ""
+
+
+def autoscaling(autoscaler: Manifest | None) -> Fact:
+    """AutoscalingReady, from the autoscaler's own conditions."""
+    found = ((autoscaler or {}).get("status") or {}).get("conditions") or []
+    state = {one["type"]: one for one in found}
+    for type in ("AbleToScale", "ScalingActive"):
+        one = state.get(type)
+        if one is None:
+            return State.FALSE, "Pending", "The autoscaler has not looked yet."
+        # ScalingDisabled: the autoscaler's own word for zero replicas, which a person asked for.
+        if one["status"] != "True" and one.get("reason") != "ScalingDisabled":
+            return (
+                State.FALSE,
+                one.get("reason") or type,
+                f"The autoscaler cannot scale: {one.get('message', '')} "
+                "Is a metrics adapter installed that serves spec.autoscaling's metric?",
+            )
+    return State.TRUE, "Scaling", "The autoscaler reads its metric."
+
+
+def conclude(conditions: Conditions, *, stalled: bool) -> None:
+    """Ready, Reconciling and Stalled from the parts; the first that is not True speaks for all."""
+    parts = [found for type in PARTS if (found := conditions.get(type)) is not None]
+    bad = next((one for one in parts if one.status != State.TRUE), None)
+    if stalled:
+        bad = conditions.get("ModelReady") or bad
+    if bad is None:
+        conditions.set("Ready", State.TRUE, "Ready", "All of it is as spec says.")
+        conditions.set("Reconciling", State.FALSE, "Settled", "")
+        conditions.set("Stalled", State.FALSE, "NotStalled", "")
+        return
+    settle(conditions, bad, stalled=stalled)
+
+
+def settle(conditions: Conditions, bad: Condition, *, stalled: bool) -> None:
+    """Ready is False because of ``bad``; kstatus' two conditions follow."""
+    conditions.set("Ready", State.FALSE, bad.reason, bad.message)
+    moving = not stalled and bad.reason not in ASIDE
+    if moving:
+        conditions.set("Reconciling", State.TRUE, bad.reason, bad.message)
+    else:
+        conditions.set("Reconciling", State.FALSE, "Stalled" if stalled else bad.reason, "")
+    if stalled:
+        conditions.set("Stalled", State.TRUE, bad.reason, bad.message)
+    else:
+        conditions.set("Stalled", State.FALSE, "NotStalled", "")
+
+
+def phase(conditions: Conditions) -> str:
+    """One word for people."""
+    if conditions.is_true("Ready"):
+        return "Ready"
+    if conditions.is_true("Stalled"):
+        return "Stalled"
+    ready = conditions.get("Ready")
+    reason = ready.reason if ready else ""
+    model_ready = conditions.get("ModelReady")
+    if reason in {"Suspended", "SecretMissing", "Waiting", "Deleting"}:
+        return "Waiting" if reason == "SecretMissing" else reason
+    if model_ready is not None and model_ready.status != State.TRUE:
+        return model_ready.reason
+    return "Starting"

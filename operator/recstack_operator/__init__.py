@@ -1,0 +1,1 @@
+"""The process: watches, queue, leader election, metrics. Decisions are made in recstack_controllers."""

@@ -1,0 +1,85 @@
+"""Prometheus metrics of the process, and the counting of what it writes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+from recstack_controllers.kit.cluster import Cluster, EventType, Kind, Manifest, Propagation
+
+RECONCILE_SECONDS = Histogram(
+    "recstack_reconcile_seconds", "Time of one reconcile.", ["kind"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)
+)
+RECONCILES = Counter("recstack_reconciles_total", "Reconciles by how they ended.", ["kind", "outcome"])
+QUEUE = Gauge("recstack_queue_depth", "Keys that wait for a worker.")
+LEADER = Gauge("recstack_leader", "1 when this process leads.")
+WRITES = Counter("recstack_api_writes_total", "Writes to the API server.", ["verb", "kind"])
+CONDITION = Gauge(
+    "recstack_condition",
+    "Conditions of objects: 1 True, 0 False, -1 Unknown.",
+    ["kind", "namespace", "name", "type"],
+)
+_VALUES = {"True": 1, "False": 0}
+
+
+class ConditionGauge:
+    """Keeps the gauge of conditions in step with the objects."""
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[str, str, str], set[str]] = {}
+
+    def show(self, kind: Kind, body: Mapping[str, Any], deleted: bool) -> None:
+        """Take over the conditions of ``body``; those of a deleted one go."""
+        metadata = body["metadata"]
+        who = (kind.kind, metadata["namespace"], metadata["name"])
+        found = [] if deleted else (body.get("status") or {}).get("conditions") or []
+        for condition in found:
+            CONDITION.labels(*who, condition["type"]).set(_VALUES.get(condition["status"], -1))
+        types = {condition["type"] for condition in found}
+        for type in self._shown.get(who, set()) - types:
+            CONDITION.remove(*who, type)
+        self._shown[who] = types
+        if not types:
+            del self._shown[who]
+
+
+class Counted:
+    """A Cluster that counts writes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
+        """As the protocol has it."""
+        return await self._cluster.get(kind, namespace, name)
+
+    async def list(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str | None]
+    ) -> list[Manifest]:
+        """As the protocol has it."""
+        return await self._cluster.list(kind, namespace, labels)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """As the protocol has it."""
+        WRITES.labels("apply", manifest["kind"]).inc()
+        return await self._cluster.apply(manifest)
+
+    async def delete(self, kind: Kind, namespace: str | None, name: str, propagation: Propagation) -> None:
+        """As the protocol has it."""
+        WRITES.labels("delete", kind.kind).inc()
+        await self._cluster.delete(kind, namespace, name, propagation)
+
+    async def patch_status(
+        self, kind: Kind, namespace: str | None, name: str, status: Manifest, resource_version: str | None
+    ) -> Manifest:
+        """As the protocol has it."""
+        WRITES.labels("patch_status", kind.kind).inc()
+        return await self._cluster.patch_status(kind, namespace, name, status, resource_version)
+
+    async def event(self, reference: Manifest, type: EventType, reason: str, message: str) -> None:
+        """As the protocol has it."""
+        WRITES.labels("create", "Event").inc()
+        await self._cluster.event(reference, type, reason, message)
+
+    async def get_json(self, url: str, seconds: float) -> Any:
+        """As the protocol has it."""
+        return await self._cluster.get_json(url, seconds)
