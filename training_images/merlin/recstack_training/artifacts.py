@@ -101,7 +101,7 @@ def s3_client(endpoint: str | None = None, region: str | None = None) -> Any:
 
     # Few and short tries: a server that is away is waited for by the Job's back-off, not in here.
     config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
-    return boto3.client(
+    return boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint or os.environ.get("AWS_ENDPOINT_URL"),
         region_name=region,

@@ -57,29 +57,19 @@ def _alias() -> None:
         sys.modules.setdefault(f"keras.{name}", importlib.import_module(f"keras.src.{name}"))
 
 
-_LOOK_FOR_TENSORFLOW = ("merlin.dtypes.mappings.tf", "merlin.core.compat.tensorflow")
-"""Modules of Merlin that do without TensorFlow, but only see at their import whether it is there."""
-
-
 @contextmanager
-def without_tensorflow() -> Iterator[None]:
-    """Merlin's tables without its models: an import in here takes 4 s instead of 11 s."""
-    hide = "tensorflow" not in sys.modules
-    if hide:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
+def on_cpu() -> Iterator[None]:
+    """Without Merlin's warning, at each of its many ``Dataset``, that a CPU is a CPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing an NVTabular Dataset in CPU mode", UserWarning)
         yield
-    finally:
-        if hide:
-            del sys.modules["tensorflow"]
 
 
 def dataset(*args: Any, **kwargs: Any) -> Any:
-    """``merlin.io.Dataset``, without its warning that a CPU is a CPU."""
+    """``merlin.io.Dataset``, quietly."""
     from merlin.io import Dataset
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Initializing an NVTabular Dataset in CPU mode", UserWarning)
+    with on_cpu():
         return Dataset(*args, **kwargs)
 
 
@@ -88,10 +78,6 @@ def load() -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _alias()
-        if "merlin.models.tf" not in sys.modules:
-            for name in _LOOK_FOR_TENSORFLOW:
-                if name in sys.modules:
-                    importlib.reload(sys.modules[name])
         import merlin.models.tf as mm
         import tensorflow as tf
     return tf, mm

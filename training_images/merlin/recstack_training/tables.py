@@ -149,7 +149,7 @@ def _check_derived(feature: Feature, user: list[Feature], key: str) -> None:
     if clash:
         raise BadInput(
             "InvalidDerived",
-            f"{feature.name}: its column is made from the log, but {feature.column} is there already; rename it.",
+            f"{feature.name}: its column is made from the log, but {feature.column} is there; rename it.",
             column=feature.column,
         )
 

@@ -11,9 +11,9 @@ import pandas as pd
 from recstack_crds.v1alpha1.features import Feature, Op
 from recstack_triton_templates.stages.transforms import FIRST, OUT_OF_VOCABULARY, TIME, Array
 
-from recstack_training.merlin_tf import dataset, without_tensorflow
+from recstack_training.merlin_tf import dataset, on_cpu
 
-with warnings.catch_warnings(), without_tensorflow():
+with warnings.catch_warnings():
     # NVTabular warns of deprecations in its own imports.
     warnings.simplefilter("ignore")
     import nvtabular as nvt
@@ -44,6 +44,24 @@ def _operator(feature: Feature, index: int, out_path: Path) -> Any:
             return nvt.ops.LambdaOp(TIME[operator.op.value], dtype=np.float32)
 
 
+def typed(features: Sequence[Feature], table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with types that stay the same whether a column has nulls or not.
+
+    A workflow that was fitted on int64 refuses a null later; so numbers are float64 and whole categories
+    Int64, which keeps every digit of a large id.
+    """
+    numbers = {f.column for f in features if takes_number(f)}
+    types = {column: "float64" for column in numbers}
+    for feature in features:
+        if is_category(feature) and feature.column not in numbers and not _is_text(table[feature.column]):
+            types[feature.column] = "Int64"
+    return table.astype(types)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return column.dtype.kind == "O" and any(isinstance(value, str) for value in column)
+
+
 def fit(features: Sequence[Feature], table: pd.DataFrame, means: dict[str, float], scratch: Path) -> Any:
     """Fit one workflow on ``table``; each feature is a chain of its own from column to name.
 
@@ -62,13 +80,14 @@ def fit(features: Sequence[Feature], table: pd.DataFrame, means: dict[str, float
             node = node >> _operator(feature, index, scratch)
         outputs = node if outputs is None else outputs + node
     workflow = nvt.Workflow(outputs)
-    workflow.fit(dataset(table))
+    with on_cpu():
+        workflow.fit(dataset(typed(features, table)))
     return workflow
 
 
-def run(workflow: Any, table: pd.DataFrame) -> dict[str, Array]:
+def run(workflow: Any, features: Sequence[Feature], table: pd.DataFrame) -> dict[str, Array]:
     """Transform ``table``; arrays [N] by feature name, float32 or int64."""
-    frame = workflow.transform(table)
+    frame = workflow.transform(typed(features, table))
     return {
         name: frame[name].to_numpy().astype(np.int64 if frame[name].dtype.kind in "iu" else np.float32)
         for name in frame.columns
@@ -106,9 +125,10 @@ def _vocabulary(workflow: Any, name: str) -> tuple[Array, Array]:
     """Sorted raw values and their codes, from the file that the fitted Categorify refers to."""
     for operator in _fitted(workflow, nvt.ops.Categorify):
         if name in operator.categories:
-            raw = pd.read_parquet(operator.categories[name])[name].to_numpy()
+            column = pd.read_parquet(operator.categories[name])[name]
+            raw = column.to_numpy()
             codes = np.arange(FIRST, FIRST + len(raw), dtype=np.int64)
-            values = raw.astype(str) if raw.dtype.kind == "O" else raw.astype(np.int64)
+            values = raw.astype(str) if _is_text(column) else raw.astype(np.int64)
             order = np.argsort(values, kind="stable")
             return values[order], codes[order]
     raise KeyError(name)

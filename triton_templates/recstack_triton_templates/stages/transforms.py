@@ -72,6 +72,8 @@ def categorify(values: Array, vocabulary: Array, codes: Array) -> npt.NDArray[np
     if len(vocabulary) == 0 or len(present) == 0:
         return out
     known = values[present]
+    if known.dtype.kind == "O" and not isinstance(known[0], str):
+        known = known.astype(np.int64)  # whole numbers that were objects for the sake of nulls
     text = vocabulary.dtype.kind == "U"
     if text != (known.dtype.kind in "OUS"):
         return out  # -1 for a column of strings: never in the vocabulary

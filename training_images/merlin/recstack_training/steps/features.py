@@ -27,12 +27,16 @@ def _rows(ids: Ints, wanted: Ints) -> Ints:
 
 def _table(path: Path, key: str, columns: list[str]) -> pd.DataFrame:
     table = pq.read_table(path, columns=list(dict.fromkeys([key, *columns])))
-    frame: pd.DataFrame = table.to_pandas().sort_values(key, ignore_index=True)
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True).sort_values(key, ignore_index=True)
     return frame
 
 
 def _means(features: list[Feature], table: pd.DataFrame) -> dict[str, float]:
-    return {f.column: float(table[f.column].mean()) for f in features if workflows.takes_number(f)}
+    return {
+        f.column: float(table[f.column].astype(np.float64).mean())
+        for f in features
+        if workflows.takes_number(f)
+    }
 
 
 def _day(path: Path, ctx: Context, users: Ints, items: Ints) -> tuple[pd.DataFrame, int]:
@@ -40,7 +44,7 @@ def _day(path: Path, ctx: Context, users: Ints, items: Ints) -> tuple[pd.DataFra
     log = ctx.recipe.data.tables.interactions
     columns = list(dict.fromkeys([log.user, log.item, log.timestamp,
                                   *(f.column for f in ctx.recipe.features.context)]))  # fmt: skip
-    frame = pq.read_table(path, columns=columns).to_pandas()
+    frame = pq.read_table(path, columns=columns).to_pandas(integer_object_nulls=True)
     frame["__user"] = _rows(users, frame[log.user].to_numpy().astype(np.int64))
     frame["__item"] = _rows(items, frame[log.item].to_numpy().astype(np.int64))
     known = (frame["__user"] >= 0) & (frame["__item"] >= 0)
@@ -123,13 +127,15 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     (parts / "transforms.json").write_text(json.dumps(compiled, sort_keys=True))
     np.savez(parts / "vocab.npz", **vocabularies)
     np.savez(parts / "users.npz", __id__=user_ids, **pack(users, [f.column for f in features.user]))
-    np.savez(parts / "items.npz", __id__=item_ids, **workflows.run(fitted["item"], items))
-    np.savez(folder / "encoded_users.npz", __id__=user_ids, **workflows.run(fitted["user"], users))
+    np.savez(parts / "items.npz", __id__=item_ids, **workflows.run(fitted["item"], features.item, items))
+    np.savez(
+        folder / "encoded_users.npz", __id__=user_ids, **workflows.run(fitted["user"], features.user, users)
+    )
     (parts / "titles.json").write_text(
         json.dumps(items[titles[0]].tolist() if titles else [None] * len(items))
     )
     for name, frame in (("train", train), ("heldout", held_out)):
-        context = workflows.run(fitted["context"], frame) if "context" in fitted else {}
+        context = workflows.run(fitted["context"], features.context, frame) if "context" in fitted else {}
         raw = {RAW + k: v for k, v in pack(frame, [f.column for f in features.context]).items()}
         np.savez(
             folder / f"{name}.npz",
