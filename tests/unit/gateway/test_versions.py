@@ -1,0 +1,270 @@
+"""What a pod does with its versions, against a Triton in memory that fails as the real one does."""
+
+import asyncio
+import base64
+import functools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from recstack_gateway import plan, versions
+from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.plan import Plan
+from recstack_gateway.triton import InferenceFailed
+from recstack_gateway.versions import Versions
+from recstack_triton_templates import package
+from recstack_triton_templates.recommender import Recommender
+from recstack_triton_templates.render import PACKAGE_LINK, ServingSettings, render
+
+from tests.serving.sample_package import NOW, RETAIL, SamplePackage
+
+POISON = b'{"user_id": 666}'
+
+
+class FakeTriton:
+    """Answers with the real stages. ``dead``: models whose process has died; Triton calls them ready."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self.models: dict[str, Recommender] = {}
+        self.dead: set[str] = set()
+        self.away = self.slow = False
+        self.refuse: str = ""
+        self.calls: list[str] = []
+
+    async def infer(self, model: str, content: bytes) -> bytes:
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("Triton: away")
+        if self.slow:
+            raise InferenceFailed("Deadline Exceeded", late=True)
+        if model not in self.models:
+            raise InferenceFailed("unknown model")
+        if model in self.dead or content == POISON:
+            raise InferenceFailed("stub process is not healthy")
+        return self.models[model].answer(content)
+
+    async def load(self, model: str) -> None:
+        self._note(f"load {model}")
+        if self.refuse:
+            raise Refused(self.refuse)
+        loaded = package.load(self._repository / model / PACKAGE_LINK)
+        self.models[model] = Recommender(loaded, ServingSettings(), None, lambda: float(NOW))
+        self.dead.discard(model)
+
+    async def unload(self, model: str) -> None:
+        self._note(f"unload {model}")
+        self.models.pop(model, None)
+
+    async def loaded(self) -> set[str]:
+        if self.away:
+            raise Unavailable("Triton: away")
+        return set(self.models)
+
+    def _note(self, call: str) -> None:
+        if self.away:
+            raise Unavailable("Triton: away")
+        self.calls.append(call)
+
+
+class World:
+    """A pod's versions with what is around them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.artifacts = folder / "artifacts"
+        self.triton = FakeTriton(folder / "models" / "repository")
+        self.versions = Versions(self.triton, self._repository, folder / "models")
+        self._generation = 0
+
+    async def _repository(self, name: str) -> dict[str, str]:
+        version = name.removeprefix("repo-")
+        return {
+            path.replace("/", "__"): base64.b64encode(one).decode()
+            for path, one in render(version, ServingSettings()).items()
+        }
+
+    def plan(self, live: str | None, digests: dict[str, str], drain: tuple[str, ...] = ()) -> Plan:
+        self._generation += 1
+        entries = [
+            plan.PlannedVersion(
+                name=name, digest=digest, repo=f"repo-{name}", artifacts=f"file://{self.artifacts}"
+            )
+            for name, digest in digests.items()
+        ]
+        seen = plan.SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
+        serving = plan.Serving(top_k=10, seen_filter=seen)
+        return Plan(
+            generation=self._generation, live=live, versions=tuple(entries), drain=drain, serving=serving
+        )
+
+    def states(self) -> dict[str, str]:
+        return {name: one["state"] for name, one in self.versions.report().items()}
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    for name in ("CHECK_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(versions, name, 0.01)
+    made = World(tmp_path)
+    yield made
+    await made.versions.close()
+    assert not made.versions.broken
+
+
+@pytest.fixture
+def one(world: World) -> str:
+    return SamplePackage(RETAIL, 1).write(world.artifacts, "one")
+
+
+@pytest.fixture
+def two(world: World) -> str:
+    return SamplePackage(RETAIL, 2).write(world.artifacts, "two")
+
+
+def _is(world: World, states: dict[str, str]) -> bool:
+    return world.states() == states
+
+
+async def _live(world: World, digest: str) -> None:
+    world.versions.take(world.plan("a", {"a": digest}))
+    await world.until(lambda: world.versions.route is not None)
+
+
+async def test_proven_before_it_answers(world: World, one: str) -> None:
+    assert not world.versions.ready()
+    await _live(world, one)
+    assert world.states() == {"a": "Proven"}
+    assert world.versions.ready()
+
+
+async def test_the_old_one_answers_until_the_new_one_is_proven(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    world.triton.refuse = "no"
+    world.versions.take(world.plan("b", {"b": two}, drain=("a",)))
+    await world.until(lambda: world.states().get("b") == "Failed")
+    assert world.versions.route is not None
+    assert world.versions.route.planned.name == "a"
+    assert "recommender--a" in world.triton.models
+
+
+async def test_a_request_holds_its_version_until_it_is_answered(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    old = world.versions.route
+    assert old is not None
+    answer, go = asyncio.Event(), asyncio.Event()
+    infer = world.triton.infer
+
+    async def slowly(model: str, content: bytes) -> bytes:
+        if content == b"{}":
+            answer.set()
+            await go.wait()
+        return await infer(model, content)
+
+    world.triton.infer = slowly  # type: ignore[method-assign]
+    request = asyncio.create_task(world.versions.infer(old, b"{}"))
+    await answer.wait()
+    world.versions.take(world.plan("b", {"b": two}, drain=("a",)))
+    await world.until(lambda: world.states().get("a") == "Draining")
+    await asyncio.sleep(0.05)
+    assert "unload recommender--a" not in world.triton.calls
+    go.set()
+    assert b"items" in await request
+    await world.until(lambda: world.states() == {"a": "Unloaded", "b": "Proven"})
+    assert set(world.triton.models) == {"recommender--b"}
+
+
+async def test_wanted_again_while_it_drains(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    world.versions.take(world.plan("b", {"b": two}, drain=("a",)))
+    await world.until(lambda: world.states().get("a") == "Unloaded")
+    world.versions.take(world.plan("a", {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Proven"})
+    assert world.versions.route is not None
+    assert world.versions.route.planned.name == "a"
+
+
+async def test_no_request_can_cause_a_reload(world: World, one: str) -> None:
+    await _live(world, one)
+    route = world.versions.route
+    assert route is not None
+    for _ in range(20):
+        with pytest.raises(Unavailable, match="stub process"):
+            await world.versions.infer(route, POISON)
+        await asyncio.sleep(0.005)
+    assert world.triton.calls.count("load recommender--a") == 1
+    assert world.states() == {"a": "Proven"}
+
+
+async def test_a_dead_model_is_unloaded_and_loaded(world: World, one: str) -> None:
+    await _live(world, one)
+    world.triton.dead.add("recommender--a")
+    await world.until(lambda: world.triton.calls.count("load recommender--a") == 2)
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    assert world.triton.calls[-2:] == ["unload recommender--a", "load recommender--a"]
+
+
+async def test_a_slow_moment_is_no_death(world: World, one: str) -> None:
+    await _live(world, one)
+    world.triton.slow = True
+    await asyncio.sleep(0.02)
+    world.triton.slow = False
+    await asyncio.sleep(0.05)
+    assert world.triton.calls.count("load recommender--a") == 1
+
+
+async def test_a_triton_that_was_only_away_is_not_loaded_again(world: World, one: str) -> None:
+    await _live(world, one)
+    world.triton.away = True
+    await world.until(lambda: world.states() == {"a": "Loading"})
+    world.triton.away = False
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    assert world.triton.calls.count("load recommender--a") == 1
+
+
+async def test_a_new_triton_gets_everything_loaded(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    world.versions.take(world.plan("a", {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Proven"})
+    world.triton.models.clear()
+    await world.until(lambda: len(world.triton.models) == 2)
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Proven"})
+
+
+async def test_a_model_that_never_answers_is_given_up(world: World, one: str) -> None:
+    load = world.triton.load
+
+    async def stillborn(model: str) -> None:
+        await load(model)
+        world.triton.dead.add(model)
+
+    world.triton.load = stillborn  # type: ignore[method-assign]
+    world.versions.take(world.plan("a", {"a": one}))
+    await world.until(lambda: world.states() == {"a": "Failed"})
+    assert "does not answer its probes" in world.versions.report()["a"]["message"]
+
+
+async def test_another_package_under_the_same_name(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    world.versions.take(world.plan("a", {"a": two}))
+    await world.until(lambda: world.versions.report()["a"]["digest"] == two)
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    expected = SamplePackage(RETAIL, 2).expected(None, {"timestamp": NOW, "device_type": 1}, 300)[0][0]
+    route = world.versions.route
+    assert route is not None
+    content = b'{"context": {"device_type": 1}, "k": 1}'
+    assert str(expected).encode() in await world.versions.infer(route, content)
+
+
+async def test_packages_beyond_the_spare_ones_are_deleted(world: World, tmp_path: Path) -> None:
+    digests = [SamplePackage(RETAIL, seed).write(world.artifacts, f"s{seed}") for seed in range(5)]
+    for number, digest in enumerate(digests):
+        world.versions.take(world.plan(f"v{number}", {f"v{number}": digest}))
+        expected = {f"v{number}": "Proven"}
+        await world.until(functools.partial(_is, world, expected))
+    kept = {path.name for path in (tmp_path / "models" / "packages").iterdir()}
+    assert kept == {digest[7:] for digest in digests[-3:]}
