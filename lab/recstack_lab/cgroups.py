@@ -47,7 +47,10 @@ def hierarchies() -> list[Hierarchy]:
     """The hierarchies of this machine; LabError where the lab cannot run."""
     found = parse(Path("/proc/self/mountinfo").read_text())
     if not any(each.options and "memory" in each.options.split(",") for each in found):
-        raise LabError("the lab needs control groups version 1 (or hybrid)")
+        raise LabError(
+            "the lab needs control groups version 1 (or hybrid): boot with systemd.unified_cgroup_hierarchy=0,"
+            " or use a cluster of your own (make demo CONTEXT=name)"
+        )
     return found
 
 
