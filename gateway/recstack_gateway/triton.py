@@ -10,6 +10,8 @@ from recstack_gateway.errors import Refused, Unavailable
 
 INFER_SECONDS = 2.0
 LOAD_SECONDS = 180.0
+MESSAGE = 500
+"""Characters of Triton's message that are passed on; it may hold a whole traceback."""
 _OPTIONS = [
     # After a restart of Triton the channel must come back at once, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -101,7 +103,7 @@ class GrpcTriton:
         except grpc.aio.AioRpcError as error:
             if error.code() in _GONE or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise Unavailable(f"Triton: {error.details()}") from error
-            raise Refused(f"Triton cannot load {model}: {error.details()}") from error
+            raise Refused(f"Triton cannot load {model}: {str(error.details())[:MESSAGE]}") from error
 
     async def unload(self, model: str) -> None:
         """As the protocol has it."""

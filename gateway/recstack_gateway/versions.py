@@ -112,10 +112,13 @@ class Versions:
         for one in ordered:
             self._want(one)
         names = {one.name for one in ordered}
-        for name, version in self._held.items():
-            if name not in names:
-                version.wanted = False
-                version.wake.set()
+        for name, version in list(self._held.items()):
+            if name in names:
+                continue
+            version.wanted = False
+            version.wake.set()
+            if version.state is State.UNLOADED and name not in plan.drain:
+                del self._held[name]
         self._settle()
 
     def _want(self, planned: PlannedVersion) -> None:
@@ -246,6 +249,7 @@ class Versions:
         if not repository.written(self._repository, planned.name, planned.repo):
             files = repository.decode(await self._read_repository(planned.repo))
             await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
+            version.reload = True
         repository.link(self._repository, planned.name, folder)
         _enter(version, State.LOADING, version.message)
         await self._load(version)

@@ -175,6 +175,8 @@ async def test_a_request_holds_its_version_until_it_is_answered(world: World, on
     go.set()
     assert b"items" in await request
     await world.until(lambda: world.states() == {"a": "Unloaded", "b": "Proven"})
+    world.versions.take(world.plan("b", {"b": two}))
+    assert world.states() == {"b": "Proven"}
     assert set(world.triton.models) == {"recommender--b"}
 
 
