@@ -145,7 +145,8 @@ def days(root: Path, recipe: Json) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def known(log: pd.DataFrame, users: pd.Index, items: pd.Index, columns: Json) -> pd.DataFrame:
     """Events of users and items of the tables, with their rows there."""
-    log = log.assign(u=users.get_indexer(log[columns["user"]]), i=items.get_indexer(log[columns["item"]]))
+    user, item = pd.Index(log[columns["user"]]), pd.Index(log[columns["item"]])
+    log = log.assign(u=users.get_indexer(user), i=items.get_indexer(item))
     return log[(log.u >= 0) & (log.i >= 0)].reset_index(drop=True)
 
 
@@ -169,8 +170,8 @@ def recalls(package: Package, train: pd.DataFrame, held_out: pd.DataFrame) -> tu
     context = raw_context(package, first)
     popular = np.argsort(-np.bincount(train.i, minlength=catalog), kind="stable")[:K]
     served, ndcg, popularity = [], [], []
-    for n, (user, wanted) in enumerate(relevant.items()):
-        features = {name: column[[user]] for name, column in users.items()}
+    for n, (user, wanted) in enumerate(zip(relevant.index.to_numpy(), relevant, strict=True)):
+        features = {name: column[user : user + 1] for name, column in users.items()}
         query = package.tower.run(None, features)[0]
         rows = package.index.search(query, min(CANDIDATES, catalog))[1]
         scores = package.score(features, {k: v[[n]] for k, v in context.items()}, rows)[0]

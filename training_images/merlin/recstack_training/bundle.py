@@ -10,9 +10,11 @@ PARTS = "parts"
 
 
 def files(ctx: Context, steps: Iterable[str]) -> dict[str, Path]:
-    """All parts of ``steps``."""
+    """All parts of ``steps``; ``FileNotFoundError`` when one is not done."""
     found: dict[str, Path] = {}
     for step in steps:
         root = ctx.folder(step) / PARTS
+        if not root.is_dir():
+            raise FileNotFoundError(f"step {step} of {ctx.version} is not done: {root} does not exist")
         found |= {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
     return found

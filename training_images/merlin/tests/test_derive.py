@@ -12,10 +12,10 @@ EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(-5
 
 @given(EVENTS)
 def test_equals_counting(events: list[tuple[int, int, int]]) -> None:
-    columns = np.array(events, dtype=np.int64).reshape(-1, 3).T
-    got = most_frequent(*columns, users=6)
+    who, what, when = np.array(events, dtype=np.int64).reshape(-1, 3).T
+    got = most_frequent(who, what, when, users=6)
     for user in range(6):
-        own = [(value, time) for who, value, time in events if who == user]
+        own = [(value, time) for owner, value, time in events if owner == user]
         if not own:
             assert got[user] == -1
             continue

@@ -29,7 +29,8 @@ SCRIPT = Path(__file__).parents[3] / "benchmarks" / "recompute_metrics.py"
 def package_of(ctx: Context) -> Path:
     """Folder of the one package."""
     done = json.loads((ctx.folder("package") / "done.json").read_text())
-    return Path(ctx.artifacts.removeprefix("file://")) / "packages" / done["package"].removeprefix("sha256:")
+    name: str = done["package"].removeprefix("sha256:")
+    return Path(ctx.artifacts.removeprefix("file://")) / "packages" / name
 
 
 @pytest.fixture(params=["retail", "film"])
@@ -98,7 +99,7 @@ def test_probe_is_what_the_published_files_answer(run: Context) -> None:
 
 
 def test_context_and_person_change_the_answer(retail: Context) -> None:
-    bundle = Bundle(files(retail, STEPS[:-1]), retail.recipe)
+    bundle = Bundle(files(retail, STEPS[1:-1]), retail.recipe)
     time = np.array([1_704_700_000] * 2)
     users = bundle.recommend(np.array([3, 4]), {"timestamp": time}).rows[:, :10].tolist()
     assert users[0] != users[1]

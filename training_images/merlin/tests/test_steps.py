@@ -82,7 +82,7 @@ def test_a_generator_that_is_killed_is_run_again(tmp_path: Path) -> None:
     assert len(list((ctx.work / "data").glob("synthetic-*/day_*.parquet"))) == 6
 
 
-def test_ranks_need_what_came_before(tmp_path: Path) -> None:
+def test_a_step_needs_what_came_before(tmp_path: Path) -> None:
     """A step without the earlier ones fails (the Job tries again), it makes nothing up."""
     with pytest.raises(FileNotFoundError):
         main(command(context(RETAIL, tmp_path), "evaluate"))

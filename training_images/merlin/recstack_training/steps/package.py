@@ -55,7 +55,7 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], str]:
     """Publish the package; its metrics and digest."""
     root = folder / PARTS
     root.mkdir()
-    trained = files(ctx, STEPS[:-1])
+    trained = files(ctx, STEPS[1:-1])
     bundle = Bundle(trained, ctx.recipe, threads=1)
     (root / "probe.json").write_bytes(packages.canonical(probe(ctx, bundle, load(ctx, "heldout"))))
     (root / "recipe.json").write_bytes(packages.canonical(ctx.recipe.model_dump(mode="json", by_alias=True)))
