@@ -145,7 +145,7 @@ def days(root: Path, recipe: Json) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def known(log: pd.DataFrame, users: pd.Index, items: pd.Index, columns: Json) -> pd.DataFrame:
     """Events of users and items of the tables, with their rows there."""
-    user, item = pd.Index(log[columns["user"]]), pd.Index(log[columns["item"]])
+    user, item = (pd.Index(log[str(columns[name])]) for name in ("user", "item"))
     log = log.assign(u=users.get_indexer(user), i=items.get_indexer(item))
     return log[(log.u >= 0) & (log.i >= 0)].reset_index(drop=True)
 
