@@ -48,8 +48,8 @@ def hierarchies() -> list[Hierarchy]:
     found = parse(Path("/proc/self/mountinfo").read_text())
     if not any(each.options and "memory" in each.options.split(",") for each in found):
         raise LabError(
-            "the lab needs control groups version 1 (or hybrid): boot with systemd.unified_cgroup_hierarchy=0,"
-            " or use a cluster of your own (make demo CONTEXT=name)"
+            "the lab needs control groups version 1 (or hybrid): boot with"
+            " systemd.unified_cgroup_hierarchy=0, or use a cluster of your own (make demo CONTEXT=name)"
         )
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from recstack_lab import image_store
 from recstack_lab.config import LabError
+from recstack_lab.image_builder import APP
 from recstack_lab.image_debian import sources_for
 from recstack_lab.image_plan import BASE, IMAGES, Environment, System, keys, selected
 from recstack_lab.image_python import uv_environment
@@ -196,12 +197,11 @@ def test_every_file_that_an_image_is_made_of_exists() -> None:
         files = (heavy.containerfile, heavy.lock) if isinstance(heavy, Environment) else (heavy.packages,)
         for file in (image.containerfile, *files):
             assert (root / file).is_file(), file
-        copied = [
-            line.split()[1]
-            for line in (root / image.containerfile).read_text().splitlines()
-            if line.startswith("COPY ")
-        ]
+        lines = (root / image.containerfile).read_text().splitlines()
+        copied = {line.split()[1]: line.split()[2] for line in lines if line.startswith("COPY ")}
         assert tuple(copied) == image.sources
+        # Only this directory is taken from the image into the layer of its sources.
+        assert all(place.startswith(f"{APP}/") for place in copied.values())
 
 
 def test_archives_of_both_formats_are_moved_to_the_release(tmp_path: Path) -> None:
