@@ -217,8 +217,10 @@ class Versions:
 
     @staticmethod
     async def _pause(version: Version, seconds: float | None) -> None:
+        # Not wait_for: of Python 3.11 it may swallow a cancellation, and this task would never end.
         with suppress(TimeoutError):
-            await asyncio.wait_for(version.wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await version.wake.wait()
 
     async def _check(self, version: Version) -> None:
         """A real inference; one that fails sends the version back to loading."""
@@ -285,7 +287,8 @@ class Versions:
             _enter(version, State.DRAINING)
         if version.requests:
             with suppress(TimeoutError):
-                await asyncio.wait_for(version.idle.wait(), DRAIN_SECONDS)
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await version.idle.wait()
         if version.wanted:
             return self._wanted_again(version)
         while True:
