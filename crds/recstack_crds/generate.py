@@ -93,7 +93,7 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Stack", ".spec.stack"),
             Column("Ready", _READY),
             Column("Phase", ".status.phase"),
-            Column("Recall", ".status.metrics['recall@10']", "number"),
+            Column("Recall", r".status.metrics.recall\@10", "number"),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
             _AGE,
         ),

@@ -221,7 +221,8 @@ class _Run:
         self._steps[step] = StepStatus(
             name=step, state="Succeeded", job=job, compute_seconds=result.compute_seconds, wall_seconds=wall
         )
-        self._metrics |= result.metrics
+        if step is Step.EVALUATE:
+            self._metrics = {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
         self._package = result.package or self._package
         if step is Step.PACKAGE and self._package is None:
             failure = results.Failure("ResultUnreadable", f"Job {job} published no package: see its log.")
