@@ -5,8 +5,11 @@ notices by inference, loads what the plan wants.
 """
 
 import os
+from pathlib import Path
 
 from recstack_gateway.settings import Settings, from_environment
+
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def command(settings: Settings) -> list[str]:
@@ -24,14 +27,21 @@ def command(settings: Settings) -> list[str]:
         "--metrics-address=127.0.0.1",
         f"--metrics-port={settings.triton_metrics_port}",
         "--exit-timeout-secs=10",
-        # Two pods of one node, or a Triton that was killed, must not meet in /dev/shm.
-        f"--backend-config=python,shm-region-prefix-name=recstack-{os.getpid()}-",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(settings)}",
     ]
+
+
+def shared_memory_prefix(settings: Settings) -> str:
+    """Of the names of this Triton's regions in /dev/shm, and of no other's."""
+    return f"recstack-{settings.triton_grpc_port}-"
 
 
 def main() -> None:
     """Replace this process, so that signals and the exit code are Triton's."""
     settings = from_environment()
+    # A Triton that was killed leaves its regions behind, and the pod's shared memory outlives the container.
+    for region in SHARED_MEMORY.glob(f"{shared_memory_prefix(settings)}*"):
+        region.unlink(missing_ok=True)
     settings.repository.mkdir(parents=True, exist_ok=True)
     arguments = command(settings)
     os.execv(arguments[0], arguments)

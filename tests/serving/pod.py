@@ -95,6 +95,8 @@ class Pod:
     def stop(self) -> None:
         for module in list(self._processes):
             self.kill(module)
+        for region in self.shared_memory():
+            region.unlink(missing_ok=True)
         self.client.close()
 
     def kill_stubs(self) -> int:
@@ -103,6 +105,10 @@ class Pod:
         for pid in found:
             os.kill(pid, signal.SIGKILL)
         return len(found)
+
+    def shared_memory(self) -> set[Path]:
+        """Regions of this pod's Triton."""
+        return set(Path("/dev/shm").glob(f"recstack-{self.grpc_port}-*"))
 
     def count_stubs(self) -> int:
         return len(self._stubs())

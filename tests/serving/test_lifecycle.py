@@ -161,9 +161,12 @@ def test_triton_dies_and_comes_back(pod: Pod, packages: Packages) -> None:
     assert "retry-after" in response.headers
     assert pod.client.get("/healthz").status_code == 200
     pod.wait("not ready", lambda: pod.client.get("/readyz").status_code == 503, 15)
+    left = {path: path.stat().st_ino for path in pod.shared_memory()}
+    assert left
     pod.start("triton_server")
     pod.wait("answers again", lambda: pod.recommend(user_id=17).status_code == 200, 20)
     pod.wait("both proven again", lambda: set(pod.states().values()) == {"Proven"})
+    assert not [path for path, number in left.items() if path.exists() and path.stat().st_ino == number]
     _live(pod, packages, "first")
 
 
