@@ -1,0 +1,197 @@
+"""A stack in the fake cluster, with hands that play what others do: Jobs, pods, people."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from fake_cluster import FakeCluster
+from recstack_controllers import modelversion, recommenderstack
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources.configmaps import Plan, read_plan
+from recstack_controllers.resources.job import Step
+from recstack_controllers.settings import Images, Outcome, Settings
+
+SETTINGS = Settings(Images("training:1", "serving:1", "valkey:1"), "IfNotPresent", "recstack-system")
+SPACE, STACK = "shop", "retail"
+METRICS = {"recall@10": 0.2, "auc": 0.8, "ndcg@10": 0.1, "recall@10/popularity": 3.0}
+
+
+@dataclass
+class World:
+    """``spec`` is the stack's at the start."""
+
+    spec: Manifest = field(default_factory=dict)
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+
+    def __post_init__(self) -> None:
+        self.edit(self.spec)
+
+    # People
+
+    def edit(self, spec: Manifest) -> None:
+        metadata: Manifest = {"name": STACK, "namespace": SPACE}
+        self.cluster.put(
+            {
+                "apiVersion": "recstack.dev/v1alpha1",
+                "kind": "RecommenderStack",
+                "metadata": metadata,
+                "spec": spec,
+            }
+        )
+
+    def secret(self, name: str, *keys: str) -> None:
+        self.cluster.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": SPACE},
+                "data": dict.fromkeys(keys, "eA=="),
+            }
+        )
+
+    # The operator
+
+    async def stack(self) -> Outcome:
+        return await recommenderstack.reconcile(self.cluster, self.cluster.clock, SETTINGS, SPACE, STACK)
+
+    async def version(self, name: str) -> Outcome:
+        return await modelversion.reconcile(self.cluster, self.cluster.clock, SETTINGS, SPACE, name)
+
+    async def round(self) -> int:
+        """One pass over everything; gives the number of writes."""
+        before = len(self.cluster.writes)
+        await self.stack()
+        for name in self.versions():
+            await self.version(name)
+        return len(self.cluster.writes) - before
+
+    async def settle(self, most: int = 80) -> None:
+        """Everybody does their part well until nothing is written any more."""
+        for _ in range(most):
+            self.cluster.clock.forward(5)
+            moved = self.finish_jobs() + self.serve()
+            if not await self.round() and not moved:
+                return
+        raise AssertionError(f"it never settles: {self.cluster.writes[-12:]}")
+
+    # Other controllers and the pods
+
+    def finish_jobs(self, exit_code: int = 0, reason: str = "Completed", message: str = "") -> int:
+        """End every Job that runs; gives how many."""
+        ended = 0
+        for job in self.cluster.all("Job"):
+            if (job.get("status") or {}).get("conditions"):
+                continue
+            ended += 1
+            labels = job["metadata"]["labels"]
+            step, version = labels.get(names.STEP), labels.get(names.VERSION)
+            result: Manifest = {"step": step, "computeSeconds": 1.5, "metrics": {}}
+            if step == Step.EVALUATE:
+                result["metrics"] = METRICS
+            if step == Step.PACKAGE:
+                result["package"] = f"sha256:{version}"
+            done = "Complete" if exit_code == 0 else "Failed"
+            job["status"] = {
+                "conditions": [{"type": done, "status": "True", "reason": "BackoffLimitExceeded"}]
+            }
+            name = job["metadata"]["name"] + "-x"
+            self.cluster.put(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {
+                        "name": name,
+                        "namespace": SPACE,
+                        "labels": labels,
+                        "ownerReferences": [{"uid": job["metadata"]["uid"]}],
+                    },
+                    "status": {
+                        "phase": "Succeeded" if exit_code == 0 else "Failed",
+                        "containerStatuses": [
+                            {
+                                "name": "step",
+                                "state": {
+                                    "terminated": {
+                                        "exitCode": exit_code,
+                                        "reason": reason,
+                                        "message": message or json.dumps(result),
+                                    }
+                                },
+                            }
+                        ],
+                    },
+                }
+            )
+        return ended
+
+    def pod(self, number: int) -> None:
+        """A serving pod starts to run; it holds nothing yet."""
+        self.cluster.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"pod-{number}",
+                    "namespace": SPACE,
+                    "labels": names.selector(STACK, "serving"),
+                },
+                "status": {"phase": "Running", "podIP": f"10.0.0.{number}"},
+            }
+        )
+        self.cluster.answers[self.url(number)] = {}
+
+    def kill(self, number: int) -> None:
+        self.cluster.remove("Pod", f"pod-{number}")
+        self.cluster.answers.pop(self.url(number), None)
+
+    def report(self, number: int, state: str = "Proven", version: str | None = None) -> None:
+        """What a pod says of each planned version, or of one."""
+        said = self.cluster.answers[self.url(number)]
+        for one in self.plan.versions:
+            if version in (None, one.name):
+                said[one.name] = {"state": state, "digest": one.digest, "message": "for a reason"}
+        for name in self.plan.drain:
+            said.pop(name, None)
+
+    def serve(self) -> int:
+        """The pods that the Deployment asks for run and prove all that is planned; gives what changed."""
+        before = json.dumps([self.cluster.answers, self.statuses()], sort_keys=True)
+        for deployment in self.cluster.all("Deployment"):
+            wanted = deployment["spec"].get("replicas", 1)
+            for number in range(1, wanted + 1):
+                if self.url(number) not in self.cluster.answers:
+                    self.pod(number)
+                self.report(number)
+            ready = wanted if self.plan.live else 0
+            deployment["status"] = {
+                "observedGeneration": deployment["metadata"]["generation"],
+                "replicas": wanted,
+                "updatedReplicas": wanted,
+                "readyReplicas": ready,
+                "availableReplicas": ready,
+            }
+        for server in self.cluster.all("StatefulSet"):
+            server["status"] = {"readyReplicas": 1}
+        return int(json.dumps([self.cluster.answers, self.statuses()], sort_keys=True) != before)
+
+    def statuses(self) -> list[Any]:
+        kinds = ("Deployment", "StatefulSet")
+        return [found.get("status") for kind in kinds for found in self.cluster.all(kind)]
+
+    # What there is
+
+    @staticmethod
+    def url(number: int) -> str:
+        return f"http://10.0.0.{number}:{names.GATEWAY_PORT}/versions"
+
+    @property
+    def plan(self) -> Plan:
+        return read_plan(self.cluster.objects.get(("ConfigMap", SPACE, names.plan(STACK))))[0]
+
+    def versions(self) -> list[str]:
+        return [one["metadata"]["name"] for one in self.cluster.all("ModelVersion")]
+
+    def condition(self, type: str, kind: str = "RecommenderStack", name: str = STACK) -> Manifest:
+        status = self.cluster.find(kind, name).get("status") or {}
+        return next((one for one in status.get("conditions", []) if one["type"] == type), {})

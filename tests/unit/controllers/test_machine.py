@@ -1,0 +1,140 @@
+"""Random interleavings of people, Jobs, pods and killed operators: what must always hold."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import hypothesis.strategies as st
+from fake_cluster import Cut
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from world import STACK, World
+
+PODS = st.integers(1, 2)
+WRITES = st.one_of(st.none(), st.integers(1, 12))
+
+
+class Stack(RuleBasedStateMachine):
+    """``told``: plans as they were written, so that each move of live can be judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.spec(0, False))
+        self.world.cluster.on_apply = self.judge
+
+    @staticmethod
+    def spec(seed: int, suspend: bool) -> Manifest:
+        return {"serving": {"replicas": 2}, "training": {"seed": seed}, "suspend": suspend}
+
+    def judge(self, manifest: Manifest) -> None:
+        """Whatever moves live must have been told to the pods before, be packaged, and be proven by all."""
+        if manifest["metadata"]["name"] != names.plan(STACK):
+            return
+        new, old = json.loads(manifest["data"]["plan.json"]), self.world.plan
+        if new["live"] == old.live:
+            return
+        assert new["live"] in {one.name for one in old.versions}
+        digest = next(one["digest"] for one in new["versions"] if one["name"] == new["live"])
+        version = self.world.cluster.find("ModelVersion", new["live"])
+        assert version["status"]["package"] == digest
+        assert self.world.condition("Packaged", "ModelVersion", new["live"])["status"] == "True"
+        said = list(self.world.cluster.answers.values())
+        assert said
+        for one in said:
+            assert one[new["live"]] == {"state": "Proven", "digest": digest, "message": "for a reason"}
+
+    def run(self, what: Callable[[], Coroutine[Any, Any, Any]], cut: int | None) -> None:
+        self.world.cluster.clock.forward(1)
+        self.world.cluster.cut_after = cut
+        try:
+            asyncio.run(what())
+        except Cut:
+            pass
+        finally:
+            self.world.cluster.cut_after = None
+
+    @rule(cut=WRITES)
+    def reconcile_stack(self, cut: int | None) -> None:
+        self.run(self.world.stack, cut)
+
+    @rule(cut=WRITES)
+    def reconcile_all(self, cut: int | None) -> None:
+        self.run(self.world.round, cut)
+
+    @rule(good=st.sampled_from([True, True, True, False]))
+    def jobs_end(self, good: bool) -> None:
+        self.world.finish_jobs(*(() if good else (137, "OOMKilled", "Killed")))
+
+    @rule(pod=PODS)
+    def pod_starts(self, pod: int) -> None:
+        self.world.pod(pod)
+
+    @rule(pod=PODS)
+    def pod_dies(self, pod: int) -> None:
+        self.world.kill(pod)
+
+    @rule(pod=PODS, state=st.sampled_from(["Pulling", "Loading", "Proving", "Proven", "Proven", "Failed"]))
+    def pod_reports(self, pod: int, state: str) -> None:
+        if self.world.url(pod) in self.world.cluster.answers:
+            self.world.report(pod, state)
+
+    @rule(seed=st.integers(0, 2), suspend=st.sampled_from([False, False, True]))
+    def person_edits(self, seed: int, suspend: bool) -> None:
+        self.world.edit(self.spec(seed, suspend))
+
+    @invariant()
+    def plan_is_sound(self) -> None:
+        plan = self.world.plan
+        planned = [one.name for one in plan.versions]
+        assert len(planned) == len(set(planned)) <= 2
+        assert plan.live is None or plan.live in planned
+        assert not set(plan.drain) & set(planned)
+        for one in plan.versions:
+            assert ("ConfigMap", "shop", one.repo) in self.world.cluster.objects
+
+    @invariant()
+    def conditions_speak_of_what_was_looked_at(self) -> None:
+        for kind in ("RecommenderStack", "ModelVersion"):
+            for found in self.world.cluster.all(kind):
+                status = found.get("status") or {}
+                seen = {one["observedGeneration"] for one in status.get("conditions", [])}
+                assert seen <= {status.get("observedGeneration")}
+
+    def teardown(self) -> None:
+        """Left alone with good luck, it comes to rest at its spec, whatever was before."""
+        world = self.world
+        world.edit(self.spec(0, False))
+        asyncio.run(self.rest())
+        assert world.condition("Ready")["status"] == "True"
+        assert (
+            world.condition("Ready")["observedGeneration"]
+            == (world.cluster.find("RecommenderStack", STACK)["metadata"]["generation"])
+        )
+        assert world.condition("Live", "ModelVersion", world.plan.live or "")["status"] == "True"
+        live = [
+            name
+            for name in world.versions()
+            if world.condition("Live", "ModelVersion", name).get("status") == "True"
+        ]
+        assert live == [world.plan.live]
+        assert asyncio.run(world.round()) == 0
+
+    async def rest(self) -> None:
+        await self.world.settle()
+        # A Job that failed for good is tried again when a person deletes it.
+        for job in self.world.cluster.all("Job"):
+            if job["status"]["conditions"][0]["type"] == "Failed":
+                self.world.cluster.remove("Job", job["metadata"]["name"])
+        await self.world.settle()
+
+
+TestStack = Stack.TestCase
+TestStack.settings = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
