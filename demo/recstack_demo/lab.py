@@ -1,5 +1,6 @@
 """The lab, driven through its own command line, as a person would."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,11 @@ def up(*, keep: bool) -> Cluster:
     kubeconfig = run([*CLI, "kubeconfig"]).strip()
     kubectl, helm = (run([*CLI, "tool", name]).strip() for name in ("kubectl", "helm"))
     return Cluster(kubectl=kubectl, helm=helm, kubeconfig=kubeconfig)
+
+
+def s3(bucket: str) -> dict[str, str]:
+    """The lab's S3 server with ``bucket`` in it: endpoint, endpoint_here (from this machine), keys."""
+    return dict(json.loads(run([*CLI, "s3", "--bucket", bucket])))
 
 
 def down() -> None:

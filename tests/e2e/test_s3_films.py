@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import films
+import film_tables
+from recstack_demo import lab
 from story import Story, ids, manifest, recommend
 
 BUCKET = "films"
 
 
-def test_films_in_s3(story: Story, tmp_path: Path, s3: dict[str, str]) -> None:
+def test_films_in_s3(story: Story, tmp_path: Path) -> None:
+    s3 = lab.s3(BUCKET)
     spec = films_spec(s3)
     client = fill(story, tmp_path, s3)
     story.stack("films", spec)
@@ -41,15 +43,14 @@ def films_spec(s3: dict[str, str]) -> dict[str, Any]:
 
 def fill(story: Story, folder: Path, s3: dict[str, str]) -> Any:
     """Upload the tables; gives the S3 client."""
-    films.write(folder)
+    film_tables.write(folder)
     client = boto3.client(
         "s3",
-        endpoint_url=s3["url"],
-        region_name="us-east-1",
-        aws_access_key_id=s3["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=s3["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=s3["endpoint_here"],
+        region_name=s3["region"],
+        aws_access_key_id=s3["access_key"],
+        aws_secret_access_key=s3["secret_key"],
     )
-    client.create_bucket(Bucket=BUCKET)
     for file in sorted(folder.glob("*.parquet")):
         client.upload_file(str(file), BUCKET, f"tables/{file.name}")
         story.tell(f"upload tables/{file.name}, {file.stat().st_size:,} bytes")
@@ -68,7 +69,7 @@ def missing_secret_is_named(story: Story) -> None:
 
 def secret(story: Story, s3: dict[str, str]) -> None:
     """Make the Secret that was missing."""
-    keys = {key: value for key, value in s3.items() if key.startswith("AWS_")}
+    keys = {"AWS_ACCESS_KEY_ID": s3["access_key"], "AWS_SECRET_ACCESS_KEY": s3["secret_key"]}
     story.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-keys"}, "stringData": keys})
 
 

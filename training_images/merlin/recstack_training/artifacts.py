@@ -33,6 +33,14 @@ class Store(Protocol):
         """Content of ``key`` in pieces; ``FileNotFoundError`` where there is none."""
         ...
 
+    def folders(self, key: str) -> list[str]:
+        """Names of the folders right below ``key``; none where there is no ``key``."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete everything below the folder ``key``."""
+        ...
+
 
 class Folder:
     """A store in a folder."""
@@ -57,6 +65,15 @@ class Folder:
         with (self._root / key).open("rb") as file:
             while piece := file.read(PIECE):
                 yield piece
+
+    def folders(self, key: str) -> list[str]:
+        """Names of the folders right below."""
+        root = self._root / key
+        return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+    def delete(self, key: str) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self._root / key, ignore_errors=False)
 
 
 class Bucket:
@@ -92,6 +109,26 @@ class Bucket:
             raise FileNotFoundError(key)
         with closing(self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"]) as body:
             yield from body.iter_chunks(PIECE)
+
+    def folders(self, key: str) -> list[str]:
+        """Names of the common prefixes right below."""
+        pages = self._client.get_paginator("list_objects_v2")
+        prefix = self._key(key) + "/"
+        with refusals(self._bucket):
+            return [
+                found["Prefix"][len(prefix) : -1]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+                for found in page.get("CommonPrefixes", [])
+            ]
+
+    def delete(self, key: str) -> None:
+        """Delete the objects below, a page of at most 1,000 at a time."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with refusals(self._bucket):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._key(key) + "/"):
+                for found in page.get("Contents", []):
+                    # One by one: not every server has the call for many, nor the checksum it wants.
+                    self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
 
 
 def s3_client(endpoint: str | None = None, region: str | None = None) -> Any:

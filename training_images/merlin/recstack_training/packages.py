@@ -9,6 +9,9 @@ from typing import Any
 from recstack_training.artifacts import Store
 
 MANIFEST = "manifest.json"
+ROOT = "packages"
+OWNER = ".stack"
+"""Written before anything else: whose package it is, also of one that was never finished."""
 
 
 class Damaged(Exception):
@@ -33,8 +36,11 @@ def publish(store: Store, parts: Mapping[str, Path], manifest: Mapping[str, Any]
     """
     content = canonical({**manifest, "parts": {name: digest_of(path) for name, path in parts.items()}})
     name = hashlib.sha256(content).hexdigest()
-    folder = f"packages/{name}"
+    folder = f"{ROOT}/{name}"
     if not store.exists(f"{folder}/{MANIFEST}"):
+        owner = scratch / OWNER
+        owner.write_text(manifest["stack"])
+        store.put(owner, f"{folder}/{OWNER}")
         for part, path in parts.items():
             store.put(path, f"{folder}/{part}")
         _verify_parts(store, folder, json.loads(content))
@@ -45,9 +51,23 @@ def publish(store: Store, parts: Mapping[str, Path], manifest: Mapping[str, Any]
     return f"sha256:{name}"
 
 
+def delete(store: Store, stack: str) -> list[str]:
+    """Delete all packages of ``stack`` (``namespace/name``), finished or not; gives their names."""
+    deleted = []
+    for name in store.folders(ROOT):
+        try:
+            owner = b"".join(store.read(f"{ROOT}/{name}/{OWNER}")).decode()
+        except FileNotFoundError:
+            continue
+        if owner == stack:
+            store.delete(f"{ROOT}/{name}")
+            deleted.append(name)
+    return deleted
+
+
 def verify(store: Store, digest: str) -> dict[str, Any]:
     """Read the whole package back and return its manifest; ``Damaged`` if any byte is another."""
-    folder = f"packages/{digest.removeprefix('sha256:')}"
+    folder = f"{ROOT}/{digest.removeprefix('sha256:')}"
     content = b"".join(store.read(f"{folder}/{MANIFEST}"))
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise Damaged(f"{folder}/{MANIFEST} does not have the digest that the package is named by")
