@@ -77,7 +77,7 @@ def test_a_server_that_is_away_is_tried_again(server: s3_server.Server, tmp_path
 def test_a_store(server: s3_server.Server, tmp_path: Path) -> None:
     (tmp_path / "part").write_text("content")
     store = open_store(f"s3://{s3_server.BUCKET}/some/where/")
-    digest = publish(store, {"deep/part": tmp_path / "part"}, {"schemaVersion": 1}, tmp_path)
+    digest = publish(store, {"deep/part": tmp_path / "part"}, {"schemaVersion": 1, "stack": "shop/films"}, tmp_path)
     folder = f"some/where/packages/{digest.removeprefix('sha256:')}"
     assert list(server.objects) == [f"{folder}/deep/part", f"{folder}/manifest.json"]
     assert verify(store, digest)["schemaVersion"] == 1
@@ -92,7 +92,7 @@ def test_a_store_without_its_bucket(server: s3_server.Server, tmp_path: Path) ->
     (tmp_path / "part").write_text("content")
     store = open_store("s3://elsewhere")
     with pytest.raises(BadInput, match="does not exist"):
-        publish(store, {"part": tmp_path / "part"}, {}, tmp_path)
+        publish(store, {"part": tmp_path / "part"}, {"stack": "shop/films"}, tmp_path)
 
 
 def test_an_address_of_neither_kind() -> None:
