@@ -10,18 +10,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
-
-from recstack_triton_templates.render import model_name
 
 from recstack_gateway import artifacts, metrics, repository
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.plan import Plan, PlannedVersion
-from recstack_gateway.proof import Probe, prove, read_probes
+from recstack_gateway.proof import prove, read_probes
 from recstack_gateway.triton import InferenceFailed, Triton
+from recstack_gateway.version import State, Version
 
 _LOG = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
@@ -34,51 +31,6 @@ LOADS = 3
 """Loads after which a version that never answered is given up."""
 SPARE_PACKAGES = 2
 """Packages kept on disk beyond the planned ones, for a rollback without pulling."""
-
-
-class State(StrEnum):
-    """Of a version in this pod; the operator reads them."""
-
-    PULLING = "Pulling"
-    LOADING = "Loading"
-    PROVING = "Proving"
-    PROVEN = "Proven"
-    FAILED = "Failed"
-    DRAINING = "Draining"
-    UNLOADED = "Unloaded"
-
-
-@dataclass(eq=False)
-class Version:
-    """One version in this pod."""
-
-    planned: PlannedVersion
-    state: State = State.PULLING
-    message: str = ""
-    wanted: bool = True
-    probes: list[Probe] = field(default_factory=list)
-    requests: int = 0
-    """Requests that it is answering now."""
-    answered_at: float = float("-inf")
-    """Monotonic time of its last good inference, seconds."""
-    late: int = 0
-    loads: int = 0
-    """Loads since it last passed its proof."""
-    reload: bool = False
-    """Whether what Triton has loaded is broken or outdated."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while it answers no request."""
-
-    @property
-    def proven_before(self) -> bool:
-        """Whether it ever answered here."""
-        return self.answered_at > float("-inf")
-
-    @property
-    def model(self) -> str:
-        """Triton's name of it."""
-        return model_name(self.planned.name)
 
 
 class Versions:
@@ -129,9 +81,9 @@ class Versions:
             return
         if version.planned.digest != planned.digest:
             version.reload = True
-            _enter(version, State.PULLING)
+            version.enter(State.PULLING)
         elif version.state is State.FAILED and version.planned != planned:
-            _enter(version, State.PULLING)
+            version.enter(State.PULLING)
         version.planned, version.wanted = planned, True
         version.wake.set()
 
@@ -208,7 +160,7 @@ class Versions:
             return CHECK_SECONDS
         except Refused as error:
             _LOG.error("%s cannot be served: %s", version.planned.name, error)
-            _enter(version, State.FAILED, str(error))
+            version.enter(State.FAILED, str(error))
             self._settle()
             return None
         except Unavailable as error:
@@ -232,12 +184,12 @@ class Versions:
                 return  # still proven: it may only be slow
             _LOG.error("%s stopped answering, it is loaded again: %s", version.planned.name, error)
             version.reload = True
-            _enter(version, State.LOADING, str(error))
+            version.enter(State.LOADING, str(error))
             version.wake.set()
         except Unavailable as error:
             # A new Triton has nothing loaded; one that only was away answers the proof, and is not reloaded.
             _LOG.error("%s: %s", version.planned.name, error)
-            _enter(version, State.LOADING, str(error))
+            version.enter(State.LOADING, str(error))
         else:
             version.late = 0
             version.answered_at = time.monotonic()
@@ -245,7 +197,7 @@ class Versions:
     async def _bring_up(self, version: Version) -> None:
         planned = version.planned
         if version.state is not State.LOADING:
-            _enter(version, State.PULLING)
+            version.enter(State.PULLING)
         folder = await asyncio.to_thread(artifacts.pull, planned.artifacts, planned.digest, self._packages)
         version.probes = read_probes(folder)
         if not repository.written(self._repository, planned.name, planned.repo):
@@ -253,12 +205,12 @@ class Versions:
             await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
             version.reload = True
         repository.link(self._repository, planned.name, folder)
-        _enter(version, State.LOADING, version.message)
+        version.enter(State.LOADING, version.message)
         await self._load(version)
-        _enter(version, State.PROVING)
+        version.enter(State.PROVING)
         await self._prove(version)
         if version.planned == planned:
-            _enter(version, State.PROVEN, "proven by a real inference")
+            version.enter(State.PROVEN, "proven by a real inference")
             version.answered_at = time.monotonic()
             _LOG.info("%s is proven", planned.name)
 
@@ -284,7 +236,7 @@ class Versions:
     async def _retire(self, version: Version) -> bool:
         """Drain and unload; False when it became wanted meanwhile."""
         if version.state is not State.FAILED:
-            _enter(version, State.DRAINING)
+            version.enter(State.DRAINING)
         if version.requests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
@@ -299,13 +251,13 @@ class Versions:
                 await asyncio.sleep(RETRY_SECONDS)
         if version.wanted:
             return self._wanted_again(version)
-        _enter(version, State.UNLOADED)
+        version.enter(State.UNLOADED)
         self._forget(version)
         return True
 
     @staticmethod
     def _wanted_again(version: Version) -> bool:
-        _enter(version, State.LOADING)
+        version.enter(State.LOADING)
         version.wake.set()
         return False
 
@@ -339,9 +291,3 @@ class Versions:
                 return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-def _enter(version: Version, state: State, message: str = "") -> None:
-    version.state, version.message = state, message
-    for one in State:
-        metrics.STATE.labels(version.planned.name, one.value).set(one is state)

@@ -1,0 +1,62 @@
+"""One version in this pod: what is planned, how far it is, what it is doing."""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from recstack_triton_templates.render import model_name
+
+from recstack_gateway import metrics
+from recstack_gateway.plan import PlannedVersion
+from recstack_gateway.proof import Probe
+
+
+class State(StrEnum):
+    """Of a version in this pod; the operator reads them."""
+
+    PULLING = "Pulling"
+    LOADING = "Loading"
+    PROVING = "Proving"
+    PROVEN = "Proven"
+    FAILED = "Failed"
+    DRAINING = "Draining"
+    UNLOADED = "Unloaded"
+
+
+@dataclass(eq=False)
+class Version:
+    """One version in this pod."""
+
+    planned: PlannedVersion
+    state: State = State.PULLING
+    message: str = ""
+    wanted: bool = True
+    probes: list[Probe] = field(default_factory=list)
+    requests: int = 0
+    """Requests that it is answering now."""
+    answered_at: float = float("-inf")
+    """Monotonic time of its last good inference, seconds."""
+    late: int = 0
+    loads: int = 0
+    """Loads since it last passed its proof."""
+    reload: bool = False
+    """Whether what Triton has loaded is broken or outdated."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it answers no request."""
+
+    @property
+    def proven_before(self) -> bool:
+        """Whether it ever answered here."""
+        return self.answered_at > float("-inf")
+
+    @property
+    def model(self) -> str:
+        """Triton's name of it."""
+        return model_name(self.planned.name)
+
+    def enter(self, state: State, message: str = "") -> None:
+        """Change the state, for the report and for Prometheus."""
+        self.state, self.message = state, message
+        for one in State:
+            metrics.STATE.labels(self.planned.name, one.value).set(one is state)
