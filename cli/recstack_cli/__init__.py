@@ -1,0 +1,1 @@
+"""`kubectl recstack`: what a stack does and would do, for people and for programs."""

@@ -1,0 +1,215 @@
+"""`plan`: what an apply would retrain, reload or restart, by the operator's own builders. Pure.
+
+Nothing here knows which field does what: each change is made alone, the children are built before and
+after it, and what differs is told. So it says what the operator will do, also when that changes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from recstack_controllers.kit import names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.recommenderstack import versions as choice
+from recstack_controllers.recommenderstack.versions import Known
+from recstack_controllers.resources import (
+    access,
+    autoscaler,
+    claims,
+    disruption,
+    modelversion,
+    network,
+    serving,
+    valkey,
+)
+from recstack_controllers.resources.configmaps import Plan
+from recstack_controllers.resources.stack import Stack
+from recstack_controllers.settings import Images, Settings
+from recstack_crds.v1alpha1 import RecommenderStackSpec
+
+from recstack_cli.changes import Change, changes
+
+SETTINGS = Settings(Images("training", "serving", "valkey"), "IfNotPresent", "recstack-system")
+"""The installation's own stay the same over an apply, so that any will do for both sides."""
+NOBODY = valkey.Credentials("default", "")
+REMOVED = frozenset({"StatefulSet", "Service", "NetworkPolicy", "HorizontalPodAutoscaler"})
+"""Kinds that the operator deletes when a spec no longer asks for them; claims and the like stay."""
+
+
+class Effect(StrEnum):
+    """What a change costs, the dearest first."""
+
+    REFUSED = "refused"
+    RETRAIN = "retrain"
+    RELOAD = "reload"
+    RESTART = "restart"
+    SCALE = "scale"
+    UPDATE = "update"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """One thing that will happen, and why."""
+
+    effect: Effect
+    why: str
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What there is now besides the spec: versions, oldest first, and the serving plan."""
+
+    known: Sequence[Known]
+    plan: Plan
+
+
+def children(stack: Stack) -> dict[tuple[str, str], Manifest]:
+    """What the operator makes for a spec, by kind and name; without versions and what follows from them."""
+    secret = valkey.secret(stack, NOBODY)
+    external = stack.spec.stores.valkey.external
+    # The operator puts the Secret's resourceVersion here: it moves with whatever the Secret is made from.
+    credentials = names.digest([secret, external.secret_name if external else None])
+    server, scaling = valkey.managed(stack), stack.spec.autoscaling
+    made: list[Manifest | None] = [
+        claims.work(stack),
+        claims.artifacts(stack),
+        secret,
+        access.service_account(stack),
+        access.role(stack),
+        access.role_binding(stack),
+        network.serving(stack),
+        network.training(stack),
+        serving.deployment(stack, credentials),
+        serving.service(stack),
+        disruption.budget(stack),
+    ]
+    if server is not None:
+        made += [valkey.service(stack), network.valkey(stack), valkey.stateful_set(stack, server)]
+    if scaling is not None:
+        made.append(autoscaler.autoscaler(stack, scaling))
+    return {(one["kind"], one["metadata"]["name"]): one for one in made if one is not None}
+
+
+def consequences(before: Stack, after: Stack, now: Situation) -> list[Consequence]:
+    """All that follows from going from one spec to the other, dearest first."""
+    found = [*_model(before, after, now), *_children(before, after), *_rest(before, after, now)]
+    order = list(Effect)
+    return sorted(found, key=lambda one: order.index(one.effect)) or [
+        Consequence(Effect.NOTHING, "no object of the stack depends on it")
+    ]
+
+
+def creation(stack: Stack) -> list[Consequence]:
+    """What follows from a stack that is not there yet."""
+    name = modelversion.name(stack)
+    pods = stack.spec.autoscaling.min_replicas if stack.spec.autoscaling else stack.spec.serving.replicas
+    begins = "once spec.suspend is false, then" if stack.spec.suspend else "then"
+    return [
+        Consequence(Effect.RETRAIN, f"version {name} is trained {begins} served"),
+        Consequence(Effect.UPDATE, f"{len(children(stack))} objects are made; {pods} serving pods start"),
+    ]
+
+
+def by_field(before: Stack, after: Stack, now: Situation) -> list[tuple[Change, list[Consequence]]]:
+    """Every changed field, defaults resolved, with what it alone would bring about."""
+    left, right = _dump(before), _dump(after)
+    result = []
+    for change in changes(left, right):
+        spec = RecommenderStackSpec.model_validate(_with(left, change.keys, right))
+        result.append((change, consequences(before, replace(before, spec=spec), now)))
+    return result
+
+
+def _dump(stack: Stack) -> dict[str, Any]:
+    return stack.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _with(target: Mapping[str, Any], keys: Sequence[str], source: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``target`` that has, at ``keys``, what ``source`` has there."""
+    first, *rest = keys
+    result = dict(target)
+    if rest:
+        result[first] = _with(target[first], rest, source[first])
+    elif first in source:
+        result[first] = source[first]
+    else:
+        del result[first]
+    return result
+
+
+def _model(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    old, new = modelversion.name(before), modelversion.name(after)
+    if old == new:
+        return
+    held = " once spec.suspend is false" if after.spec.suspend else ""
+    meanwhile = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
+    known = next((one for one in now.known if one.name == new), None)
+    if known is None:
+        yield Consequence(
+            Effect.RETRAIN, f"it is part of the recipe: version {new} is trained{held}{meanwhile}"
+        )
+    elif known.servable:
+        yield Consequence(
+            Effect.RELOAD, f"version {new} has this recipe and is trained: pods load it{held}{meanwhile}"
+        )
+    else:
+        yield Consequence(
+            Effect.RETRAIN, f"version {new} has this recipe and goes on where it stands{held}{meanwhile}"
+        )
+
+
+def _children(before: Stack, after: Stack) -> Iterator[Consequence]:
+    left, right = children(before), children(after)
+    for key in dict.fromkeys((*left, *right)):
+        what = " ".join(key)
+        old, new = left.get(key), right.get(key)
+        if old == new:
+            continue
+        if old is None:
+            yield Consequence(Effect.UPDATE, f"{what} is made")
+        elif new is None:
+            fate = "is deleted" if key[0] in REMOVED else "stays, unused"
+            yield Consequence(Effect.UPDATE, f"{what} {fate}")
+        else:
+            yield from _changed(what, old, new)
+
+
+def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
+    parts = [one.get("spec") or {} for one in (old, new)]
+    if parts[0].get("volumeClaimTemplates") != parts[1].get("volumeClaimTemplates"):
+        text = f"the API server lets nobody change the volume claims of {what}: make a new stack"
+        yield Consequence(Effect.REFUSED, text)
+    elif parts[0].get("template") != parts[1].get("template"):
+        how = (
+            "one by one, none is missing" if new["kind"] == "Deployment" else "seen items stay on its volume"
+        )
+        yield Consequence(Effect.RESTART, f"pods of {what} are replaced ({how})")
+    if parts[0].get("replicas") != parts[1].get("replicas"):
+        count = parts[1].get("replicas")
+        to = f"from {parts[0].get('replicas')} to {count} pods" if count is not None else "by its autoscaler"
+        yield Consequence(Effect.SCALE, f"{what} is scaled {to}")
+    rest = [
+        one | {"spec": {key: part[key] for key in part if key not in _TOLD}}
+        for one, part in zip((old, new), parts, strict=True)
+    ]
+    if rest[0] != rest[1]:
+        yield Consequence(Effect.UPDATE, f"{what} is updated in place")
+
+
+_TOLD = frozenset({"template", "replicas", "volumeClaimTemplates"})
+
+
+def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    if before.spec.suspend != after.spec.suspend:
+        text = "nothing new is started; serving goes on" if after.spec.suspend else "what was held goes on"
+        yield Consequence(Effect.UPDATE, text)
+    past = [
+        set(choice.history(now.known, modelversion.name(one), now.plan, one.spec.rollout.history_limit))
+        for one in (before, after)
+    ]
+    if gone := sorted(past[1] - past[0]):
+        yield Consequence(
+            Effect.UPDATE, f"beyond the history limit: ModelVersion {', '.join(gone)} is deleted"
+        )
