@@ -58,7 +58,7 @@ integration: install  ## Operator and CRDs on a real API server
 	@echo "==> integration"; $(PY) -m pytest tests/integration
 
 e2e: install  ## The stories on a real cluster with real pods
-	@echo "==> end to end"; $(PY) -m pytest tests/e2e
+	@echo "==> end to end"; $(PY) -m pytest -s tests/e2e
 
 test: lint verify unit integration serving training e2e  ## Everything that CI runs
 

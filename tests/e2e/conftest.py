@@ -14,31 +14,25 @@ KEEP = os.environ.get("KEEP") == "1"
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    # Shown while it runs, whatever pytest captures: a story that says nothing for minutes looks dead.
-    capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        found = lab.up(keep=KEEP)
-        install(found, [])
+def cluster() -> Iterator[Cluster]:
+    found = lab.up(keep=KEEP)
+    install(found, [])
     try:
         yield found
     finally:
         if not KEEP:
-            with capture.global_and_fixture_disabled():
-                lab.down()
+            lab.down()
 
 
 @pytest.fixture
-def story(cluster: Cluster, request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Story]:
+def story(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Story]:
     """A namespace of its own for each test, told as it happens."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
     cluster.kube("create", "namespace", name)
     told = Story(cluster, name)
     try:
-        with capture.global_and_fixture_disabled():
-            told.tell(f"==== {request.node.name}")
-            yield told
+        told.tell(f"==== {request.node.name}")
+        yield told
     finally:
         if not KEEP:
             try:

@@ -77,9 +77,10 @@ def test_a_server_that_is_away_is_tried_again(server: s3_server.Server, tmp_path
 def test_a_store(server: s3_server.Server, tmp_path: Path) -> None:
     (tmp_path / "part").write_text("content")
     store = open_store(f"s3://{s3_server.BUCKET}/some/where/")
-    digest = publish(store, {"deep/part": tmp_path / "part"}, {"schemaVersion": 1, "stack": "shop/films"}, tmp_path)
+    manifest = {"schemaVersion": 1, "stack": "shop/films"}
+    digest = publish(store, {"deep/part": tmp_path / "part"}, manifest, tmp_path)
     folder = f"some/where/packages/{digest.removeprefix('sha256:')}"
-    assert list(server.objects) == [f"{folder}/deep/part", f"{folder}/manifest.json"]
+    assert list(server.objects) == [f"{folder}/{name}" for name in (".stack", "deep/part", "manifest.json")]
     assert verify(store, digest)["schemaVersion"] == 1
     server.objects[f"{folder}/deep/part"] = b"other"
     with pytest.raises(Damaged):
