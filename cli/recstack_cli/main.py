@@ -23,10 +23,12 @@ EPILOG = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
     arguments = _parser().parse_args(argv)
-    flags = [f"--{name}={value}" for name in ("kubeconfig", "context") if (value := getattr(arguments, name))]
+    flags = [
+        f"--{name}={value}" for name in ("kubeconfig", "context") if (value := getattr(arguments, name, None))
+    ]
     command: Callable[[Kubectl, argparse.Namespace], int] = arguments.command
     try:
-        return command(Kubectl(tuple(flags), arguments.namespace), arguments)
+        return command(Kubectl(tuple(flags), getattr(arguments, "namespace", None)), arguments)
     except CliError as error:
         print(error.message, file=sys.stderr)
         return error.status
@@ -38,8 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("-n", "--namespace", help="namespace; left out: the context's")
     where.add_argument("--context", help="kube context")
     where.add_argument("--kubeconfig", help="kubeconfig file")
-    parser = argparse.ArgumentParser("kubectl recstack", description=__doc__, epilog=EPILOG, parents=[where])
-    parser.set_defaults(namespace=None, context=None, kubeconfig=None)
+    parser = argparse.ArgumentParser(
+        "kubectl recstack",
+        description="Look at a recommender, foretell an apply, let versions serve.",
+        epilog=EPILOG,
+        parents=[where],
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
