@@ -1,4 +1,4 @@
-"""An API server in memory: apply, status, deletion with garbage collection; and pods that say what they hold."""
+"""An API server in memory: apply, status, deletion with garbage collection; pods say what they hold."""
 
 import copy
 from collections.abc import Callable, Mapping
