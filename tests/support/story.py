@@ -26,6 +26,7 @@ class Story:
     cluster: Cluster
     namespace: str
     began: float = field(default_factory=time.monotonic)
+    told: list[Line] = field(default_factory=list)
 
     def tell(self, text: str) -> None:
         """Print one line."""
@@ -66,16 +67,15 @@ class Story:
     ) -> Any:
         """Wait until ``check`` gives something true; prints every change of a condition meanwhile."""
         self.tell(f"wait: {what}")
-        before: list[Line] = []
         deadline = time.monotonic() + seconds
         while True:
             if found := check():
                 self.tell(f"  so it is: {what}")
                 return found
             after = self._lines()
-            for line in changes(before, after):
+            for line in changes(self.told, after):
                 self.tell(f"  {line.name}  {line.state}  {line.message}")
-            before = after
+            self.told = after
             if why := give_up():
                 raise AssertionError(f"{what}: {why}")
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{self.account()}"
