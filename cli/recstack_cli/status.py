@@ -81,7 +81,9 @@ def _version(node: Node, version: dict[str, Any], live: str | None) -> None:
     measured = "  ".join(f"{name} {value:.4g}" for name, value in status.metrics.items())
     state = "Live" if version["name"] == live else status.phase or "New"
     below = node.add("  ".join(filter(None, (version["name"], state, measured))), STYLES.get(state, ""))
-    if state != "Live" and (text := versions.message(status)):
+    text = versions.message(status)
+    # A failed step says the same in its own line.
+    if state != "Live" and text and all(step.message != text for step in status.steps):
         below.add(text)
     for step in status.steps:
         below.add(_step(step), STYLES.get(step.state, "dim"))
