@@ -172,10 +172,10 @@ def parts(tmp_path: Path) -> dict[str, Path]:
 
 def test_manifest_is_written_last(tmp_path: Path, parts: dict[str, Path]) -> None:
     store = Recording(tmp_path / "store")
-    digest = publish(store, parts, {"schemaVersion": 1}, tmp_path)
+    digest = publish(store, parts, {"schemaVersion": 1, "stack": "a/b"}, tmp_path)
     assert store.written == ["deep/a", "deep/b", "deep/c", "manifest.json"]
     assert set(verify(store, digest)["parts"]) == set(parts)
-    assert publish(store, parts, {"schemaVersion": 1}, tmp_path) == digest
+    assert publish(store, parts, {"schemaVersion": 1, "stack": "a/b"}, tmp_path) == digest
     assert len(store.written) == 4
 
 
@@ -185,17 +185,17 @@ def test_nothing_is_visible_when_a_part_is_not_there(
 ) -> None:
     root = tmp_path / "store"
     with pytest.raises((OSError, Damaged)):
-        publish(Recording(root, **failing), parts, {}, tmp_path)
+        publish(Recording(root, **failing), parts, {"stack": "a/b"}, tmp_path)
     assert not list(root.rglob("manifest.json"))
     assert not list(root.rglob(".*")), "no temporary file is left"
-    digest = publish(Recording(root), parts, {}, tmp_path)
+    digest = publish(Recording(root), parts, {"stack": "a/b"}, tmp_path)
     assert verify(Folder(root), digest)
 
 
 @pytest.mark.parametrize("name", ["deep/a", "manifest.json"])
 def test_damage_is_found(name: str, tmp_path: Path, parts: dict[str, Path]) -> None:
     root = tmp_path / "store"
-    digest = publish(Folder(root), parts, {}, tmp_path)
+    digest = publish(Folder(root), parts, {"stack": "a/b"}, tmp_path)
     path = next(root.rglob(name))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(Damaged):
@@ -204,6 +204,9 @@ def test_damage_is_found(name: str, tmp_path: Path, parts: dict[str, Path]) -> N
 
 def test_other_content_other_name(tmp_path: Path, parts: dict[str, Path]) -> None:
     store = Folder(tmp_path / "store")
-    names: set[Any] = {publish(store, parts, {}, tmp_path), publish(store, parts, {"seed": 1}, tmp_path)}
+    names: set[Any] = {
+        publish(store, parts, {"stack": "a/b"}, tmp_path),
+        publish(store, parts, {"stack": "a/b", "seed": 1}, tmp_path),
+    }
     parts["deep/a"].write_text("other")
-    assert len(names | {publish(store, parts, {}, tmp_path)}) == 3
+    assert len(names | {publish(store, parts, {"stack": "a/b"}, tmp_path)}) == 3
