@@ -45,8 +45,11 @@ class Audit:
         late = [kind for (kind, _), (_, since) in self._late.items() if now - since > GRACE]
         return f"the watch of {late[0]} missed a change {GRACE:.0f} s ago" if late else None
 
-    async def look(self, missed: Observer) -> None:
-        """List everything once; ``missed`` is called for what the watches have not told of."""
+    async def look(self, missed: Observer) -> bool:
+        """List everything once; ``missed`` is called for what the watches have not told of.
+
+        False: the API server did not answer, and nothing is known.
+        """
         present: set[Identity] = set()
         for kind in self._watched:
             labels = {} if kind in OWN else {names.STACK: None}
@@ -58,12 +61,13 @@ class Audit:
                 ]
             except ClusterError as error:
                 LOG.warning("the audit of watches is put off: %s", error)
-                return
+                return False
             for one in found:
                 present.add((kind.kind, one["metadata"]["uid"]))
                 self._compare(kind, one, missed)
         for identity in set(self._late) - present:
             del self._late[identity]
+        return True
 
     def _compare(self, kind: Kind, one: Manifest, missed: Observer) -> None:
         identity = (kind.kind, one["metadata"]["uid"])

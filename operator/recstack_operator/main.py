@@ -28,6 +28,7 @@ from recstack_operator.workers import Workers
 LOG = logging.getLogger(__name__)
 WORKERS = 4
 STOP_SECONDS = 15.0
+RETRY = 2.0
 
 
 class Process:
@@ -115,9 +116,9 @@ class Process:
 
     async def _audit_for_ever(self) -> None:
         while True:
-            await self._audit.look(self._mark)
-            self._audited = True
-            await asyncio.sleep(PERIOD)
+            done = await self._audit.look(self._mark)
+            self._audited = self._audited or done
+            await asyncio.sleep(PERIOD if done else RETRY)
 
 
 async def _run(options: Options) -> None:
