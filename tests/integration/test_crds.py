@@ -1,0 +1,249 @@
+"""The CRDs on a real API server: what it takes, what it refuses and in which words, what people see."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kube import ROOT, Kube, Thing
+from recstack_controllers import kinds
+
+API_VERSION = "recstack.dev/v1alpha1"
+CRDS = ("recommenderstacks.recstack.dev", "modelversions.recstack.dev")
+
+
+def stack(spec: Thing, name: str = "shop") -> str:
+    found = {"apiVersion": API_VERSION, "kind": "RecommenderStack", "metadata": {"name": name}, "spec": spec}
+    return json.dumps(found)
+
+
+def version(spec: Thing, name: str = "by-hand") -> str:
+    found = {"apiVersion": API_VERSION, "kind": "ModelVersion", "metadata": {"name": name}, "spec": spec}
+    return json.dumps(found)
+
+
+def refusal(kube: Kube, space: str, thing: str) -> str:
+    done = kube.try_kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=thing)
+    assert done.returncode != 0, "the API server took it"
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", CRDS)
+def test_the_schema_is_structural_and_all_of_it_accepted(kube: Kube, name: str) -> None:
+    crd = json.loads(kube.kubectl("get", "crd", name, "-o", "json"))
+    state = {one["type"]: one["status"] for one in crd["status"]["conditions"]}
+    assert state["Established"] == "True"
+    assert state["NamesAccepted"] == "True"
+    assert state.get("NonStructuralSchema", "False") == "False"
+    assert crd["spec"]["versions"][0]["subresources"] == {"status": {}}
+
+
+def op(name: str, **more: Any) -> Thing:
+    return {"op": name, **more}
+
+
+def user(*features: Thing, **more: Any) -> Thing:
+    return {"features": {"user": list(features), **more}}
+
+
+def feature(name: str, *ops: Thing, **more: Any) -> Thing:
+    return {"name": name, "column": name, "ops": list(ops or (op("Categorify"),)), **more}
+
+
+S3 = {"bucket": "models"}
+BAD: dict[str, tuple[Thing, str]] = {
+    "unknown operator": (user(feature("a", op("Hash"))), 'Unsupported value: "Hash"'),
+    "buckets without boundaries": (user(feature("a", op("Bucketize"))), "Bucketize needs boundaries"),
+    "falling boundaries": (
+        user(feature("a", op("Bucketize", boundaries=[3, 1]))),
+        "boundaries must rise",
+    ),
+    "boundaries of another operator": (
+        user(feature("a", op("Categorify", boundaries=[1]))),
+        "only Bucketize takes boundaries",
+    ),
+    "one name twice in a table": (user(feature("a"), feature("a")), 'duplicate entries for key [name="a"]'),
+    "one name in two tables": (
+        user(feature("a"), item=[feature("a")]),
+        "a feature's name must be unique in the stack: user and item share one",
+    ),
+    "derived item feature": (
+        {"features": {"item": [feature("a", mostFrequent="b")]}},
+        "mostFrequent is for user features only",
+    ),
+    "feature without operators": (
+        {"features": {"user": [{"name": "a", "column": "a", "ops": []}]}},
+        "should have at least 1 items",
+    ),
+    "two sources": (
+        {"data": {"source": {"synthetic": {}, "s3": S3}}},
+        "set exactly one of synthetic, volume and s3",
+    ),
+    "no source": ({"data": {"source": {}}}, "set exactly one of synthetic, volume and s3"),
+    "two Valkeys": (
+        {"stores": {"valkey": {"managed": {}, "external": {"host": "v"}}}},
+        "set at most one of managed and external",
+    ),
+    "packages in two places": (
+        {"stores": {"artifacts": {"volume": {}, "s3": S3}}},
+        "set at most one of volume and s3",
+    ),
+    "topK above candidates": (
+        {"serving": {"candidates": 10, "topK": 20}},
+        "topK must not be more than candidates",
+    ),
+    "topK's default above candidates": (
+        {"serving": {"candidates": 10}},
+        "topK must not be more than candidates (defaults: topK 100, candidates 300)",
+    ),
+    "fewest above most": (
+        {"autoscaling": {"minReplicas": 9}},
+        "minReplicas must not be more than maxReplicas",
+    ),
+    "bottom against embedding": (
+        {"models": {"ranking": {"embeddingDim": 16}}},
+        "the last of bottom must equal embeddingDim",
+    ),
+    "unknown gate": (
+        {"evaluation": {"gates": [{"metric": "f1", "min": 0.1}]}},
+        'Unsupported value: "f1"',
+    ),
+    "negative number": ({"serving": {"replicas": -1}}, "should be greater than or equal to 0"),
+    "zero learning rate": (
+        {"models": {"retrieval": {"learningRate": 0}}},
+        "should be greater than 0",
+    ),
+    "no quantity": ({"training": {"memory": "a lot"}}, "should match"),
+    "share above one": ({"serving": {"seenFilter": {"errorRate": 2}}}, "should be less than or equal to 1"),
+    "unknown field": ({"serving": {"replicaz": 1}}, "field not declared in schema"),
+    "wrong type": ({"suspend": "yes"}, "suspend"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_spec_that_cannot_be_is_refused_in_words(kube: Kube, space: str, case: str) -> None:
+    spec, message = BAD[case]
+    assert message in refusal(kube, space, stack(spec))
+
+
+@pytest.mark.parametrize("name", ["a" * 37, "9lives", "shop.one"])
+def test_a_name_that_labels_cannot_carry_is_refused(kube: Kube, space: str, name: str) -> None:
+    message = "the name of a RecommenderStack must be a DNS label that begins with a letter"
+    assert message in refusal(kube, space, stack({}, name))
+
+
+def test_a_version_never_changes(kube: Kube, space: str) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=version({"stack": "shop"}))
+    message = "the spec of a ModelVersion is immutable: make a new ModelVersion"
+    assert message in refusal(kube, space, version({"stack": "shop", "promote": "Manual"}))
+    assert message in refusal(kube, space, version({"stack": "other"}))
+
+
+def test_a_version_names_its_stack(kube: Kube, space: str) -> None:
+    assert "spec.stack: Required value" in refusal(kube, space, version({}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"stores": {"artifacts": {"s3": S3}}}),
+        ({"stores": {"artifacts": {"s3": S3}}}, {"stores": {"artifacts": {"s3": {"bucket": "other"}}}}),
+        ({"stores": {"artifacts": {"s3": S3}}}, {"suspend": True}),
+    ],
+)
+def test_packages_do_not_move(kube: Kube, space: str, before: Thing, after: Thing) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack(before))
+    message = "stores.artifacts is immutable: packages are not moved; make a new stack"
+    assert message in refusal(kube, space, stack(after))
+
+
+def test_what_is_not_said_is_not_stored(kube: Kube, space: str) -> None:
+    """No defaults on the server: a GitOps tool would see them as drift for ever."""
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack({"serving": {"topK": 5}}))
+    found = kube.get(kinds.RECOMMENDER_STACK, space, "shop")
+    assert found is not None
+    assert found["spec"] == {"serving": {"topK": 5}}
+
+
+def test_a_status_is_written_apart_from_the_spec(kube: Kube, space: str) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack({}))
+    kube.patch(kinds.RECOMMENDER_STACK, space, "shop", {"status": {"phase": "Ready"}})
+    found = kube.status(kinds.RECOMMENDER_STACK, space, "shop", {"phase": "Ready", "liveVersion": "shop-1"})
+    assert found["status"] == {"phase": "Ready", "liveVersion": "shop-1"}
+    assert found["metadata"]["generation"] == 1
+    found = kube.patch(kinds.RECOMMENDER_STACK, space, "shop", {"spec": {"suspend": True}, "status": None})
+    assert found["status"]["phase"] == "Ready"
+    assert found["metadata"]["generation"] == 2
+
+
+def printed(table: str) -> dict[str, str]:
+    """The first row of a table by the names of its columns, whose place tells an empty cell."""
+    head, row = table.splitlines()
+    begins = [match.start() for match in re.finditer(r"\S+", head)] + [len(head) + len(row)]
+    return {head[begin:end].strip(): row[begin:end].strip() for begin, end in itertools.pairwise(begins)}
+
+
+def test_people_see_what_matters_in_a_list(kube: Kube, space: str) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack({}))
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=version({"stack": "shop"}))
+    since = "2026-01-01T00:00:00Z"
+    ready = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": since}
+    kube.status(
+        kinds.RECOMMENDER_STACK,
+        space,
+        "shop",
+        {"phase": "Ready", "liveVersion": "by-hand", "conditions": [ready]},
+    )
+    kube.status(
+        kinds.MODEL_VERSION,
+        space,
+        "by-hand",
+        {"phase": "Live", "metrics": {"recall@10": 0.2468, "auc": 0.8}, "conditions": [ready]},
+    )
+    found = printed(kube.kubectl("-n", space, "get", "rstack"))
+    assert found["NAME"] == "shop"
+    assert found["READY"] == "True"
+    assert found["PHASE"] == "Ready"
+    assert found["LIVE"] == "by-hand"
+    found = printed(kube.kubectl("-n", space, "get", "mver"))
+    assert found["STACK"] == "shop"
+    assert found["PHASE"] == "Live"
+    assert found["RECALL"] == "0.2468"
+    assert kube.kubectl("-n", space, "get", "recstack", "-o", "name").splitlines() == [
+        "modelversion.recstack.dev/by-hand",
+        "recommenderstack.recstack.dev/shop",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("rstack.spec.serving.topK", "Most items a reply can hold."),
+        ("rstack.status.liveVersion", "ModelVersion that answers."),
+        ("mver.spec.promote", "serves when its gates pass"),
+        ("mver.status.metrics", "Held-out metrics by name."),
+    ],
+)
+def test_kubectl_explains_fields(kube: Kube, field: str, text: str) -> None:
+    assert text in kube.kubectl("explain", field)
+
+
+def samples() -> list[Path]:
+    """Files with nothing but objects of recstack."""
+    found = []
+    for path in sorted((ROOT / "samples").glob("*.yaml")):
+        if {one["apiVersion"] for one in yaml.safe_load_all(path.read_text())} == {API_VERSION}:
+            found.append(path)
+    return found
+
+
+def test_there_are_samples() -> None:
+    assert {path.name for path in samples()} >= {"quickstart.yaml", "films.yaml", "s3.yaml"}
+
+
+@pytest.mark.parametrize("path", samples(), ids=lambda path: path.name)
+def test_the_samples_are_accepted(kube: Kube, space: str, path: Path) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "--dry-run=server", "-f", str(path))
