@@ -45,7 +45,7 @@ def test_every_part_is_as_the_manifest_says(run: Context) -> None:
     manifest = json.loads(content)
     assert hashlib.sha256(content).hexdigest() == folder.name
     assert json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() == content
-    found = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()} | {}
+    found = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
     del found["manifest.json"], found[".stack"]
     assert set(found) == set(manifest["parts"])
     for name, path in found.items():
@@ -173,10 +173,10 @@ def parts(tmp_path: Path) -> dict[str, Path]:
 def test_manifest_is_written_last(tmp_path: Path, parts: dict[str, Path]) -> None:
     store = Recording(tmp_path / "store")
     digest = publish(store, parts, {"schemaVersion": 1, "stack": "a/b"}, tmp_path)
-    assert store.written == ["deep/a", "deep/b", "deep/c", "manifest.json"]
+    assert store.written == [".stack", "deep/a", "deep/b", "deep/c", "manifest.json"]
     assert set(verify(store, digest)["parts"]) == set(parts)
     assert publish(store, parts, {"schemaVersion": 1, "stack": "a/b"}, tmp_path) == digest
-    assert len(store.written) == 4
+    assert len(store.written) == 5
 
 
 @pytest.mark.parametrize("failing", [{"die": "deep/b"}, {"spoil": "deep/c"}])
@@ -187,7 +187,7 @@ def test_nothing_is_visible_when_a_part_is_not_there(
     with pytest.raises((OSError, Damaged)):
         publish(Recording(root, **failing), parts, {"stack": "a/b"}, tmp_path)
     assert not list(root.rglob("manifest.json"))
-    assert not list(root.rglob(".*")), "no temporary file is left"
+    assert {path.name for path in root.rglob(".*")} == {".stack"}, "no temporary file is left"
     digest = publish(Recording(root), parts, {"stack": "a/b"}, tmp_path)
     assert verify(Folder(root), digest)
 
