@@ -95,15 +95,18 @@ def ask(url: str, user: int | None, context: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def latency(url: str, requests: int = 200) -> float:
-    """Median milliseconds of one request after another over one connection."""
-    taken = []
-    with httpx.Client(timeout=10) as client:
-        for number in range(requests + 20):
-            began = time.perf_counter()
-            client.post(f"{url}/v1/recommend", json={"user_id": number % 100, "k": 10}).raise_for_status()
-            taken.append((time.perf_counter() - began) * 1000)
-    return sorted(taken[20:])[requests // 2]
+def latency(cluster: Cluster, namespace: str, name: str) -> dict[str, float]:
+    """Milliseconds of one request after another, measured in a serving pod."""
+    script = Path(__file__).with_name("latency.py").read_text()
+    where = ("exec", "-i", "-n", namespace, f"deploy/{name}-serving", "-c", "gateway")
+    return dict(json.loads(cluster.kube(*where, "--", "python", "-", stdin=script).splitlines()[-1]))
+
+
+def operator_usage(cluster: Cluster) -> dict[str, float]:
+    """Resident MiB, and percent of a CPU over ten seconds, of the operator that leads or stands by."""
+    where = ("exec", "-i", "-n", OPERATOR_NAMESPACE, "deploy/recstack-operator", "--", "python", "-")
+    script = Path(__file__).with_name("usage.py").read_text()
+    return dict(json.loads(cluster.kube(*where, stdin=script)))
 
 
 def show(cluster: Cluster, namespace: str, name: str, seconds: float, console: Console) -> dict[str, Any]:
@@ -119,12 +122,12 @@ def show(cluster: Cluster, namespace: str, name: str, seconds: float, console: C
             for item in reply["items"]:
                 table.add_row(str(item["id"]), item.get("title") or "", f"{item['score']:.4f}")
             console.print(table)
-        p50 = latency(url)
     figures = {
         "applyToReadySeconds": round(seconds, 1),
         "computeSeconds": round(sum(steps.values()), 1),
         "overheadSeconds": round(seconds - sum(steps.values()), 1),
-        "p50MillisecondsThroughPortForward": round(p50, 2),
+        "requestMilliseconds": latency(cluster, namespace, name),
+        "operator": operator_usage(cluster),
         "metrics": metrics,
     }
     table = Table("step", "seconds of compute", title="Training")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from recstack_demo.main import operator_usage
 from story import OPERATOR, Story, ids, recommend
 
 SPEC: dict[str, Any] = {
@@ -30,7 +31,7 @@ def test_quickstart(story: Story, leader: Callable[[], str]) -> None:
         first = people_get_different_lists(story, client)
         what_was_bought_is_not_shown_again(story, client)
     settled_costs_no_write(story)
-    operator_stays_small(story, leader)
+    operator_stays_small(story)
     all_pods_die(story, first)
     another_recipe_takes_over_without_a_failed_request(story)
     story.gone("shop")
@@ -115,31 +116,10 @@ def settled_costs_no_write(story: Story) -> None:
     assert _written(story) == before
 
 
-def operator_stays_small(story: Story, leader: Callable[[], str]) -> None:
-    text = (
-        "import re;print(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/1/task/1/children').read() or '') or '')"
-    )
-    text = (
-        "import pathlib,re\n"
-        "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
-        "    c=(p/'cmdline').read_bytes().split(b'\\0')\n"
-        "    if b'recstack_operator' in c and b'python' in c[0]:\n"
-        "        s=(p/'stat').read_text().rpartition(')')[2].split()\n"
-        "        print(re.search(r'VmRSS:\\s+(\\d+)',(p/'status').read_text())[1], int(s[11])+int(s[12]))\n"
-    )
-
-    def look() -> tuple[int, int]:
-        out = story.cluster.kube("-n", OPERATOR, "exec", leader(), "--", "python", "-c", text)
-        rss, ticks = out.split()[:2]
-        return int(rss), int(ticks)
-
-    rss, before = look()
-    began = time.monotonic()
-    time.sleep(20)
-    _, after = look()
-    share = (after - before) / 100 / (time.monotonic() - began)
-    story.tell(f"operator: {rss / 1024:.0f} MiB resident, {share:.2%} of a CPU while idle")
-    assert rss / 1024 <= 150
+def operator_stays_small(story: Story) -> None:
+    found = operator_usage(story.cluster)
+    story.tell(f"operator: {found['residentMiB']} MiB resident, {found['cpuPercent']} % of a CPU while idle")
+    assert found["residentMiB"] <= 150
 
 
 def all_pods_die(story: Story, first: dict[str, Any]) -> None:
