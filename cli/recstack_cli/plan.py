@@ -33,6 +33,8 @@ from recstack_cli.changes import Change, changes
 SETTINGS = Settings(Images("training", "serving", "valkey"), "IfNotPresent", "recstack-system")
 """The installation's own stay the same over an apply, so that any will do for both sides."""
 NOBODY = valkey.Credentials("default", "")
+_TOLD = frozenset({"template", "replicas", "volumeClaimTemplates"})
+"""Fields of a child's spec whose change has words of its own."""
 REMOVED = frozenset({"StatefulSet", "Service", "NetworkPolicy", "HorizontalPodAutoscaler"})
 """Kinds that the operator deletes when a spec no longer asks for them; claims and the like stay."""
 
@@ -196,9 +198,6 @@ def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
     ]
     if rest[0] != rest[1]:
         yield Consequence(Effect.UPDATE, f"{what} is updated in place")
-
-
-_TOLD = frozenset({"template", "replicas", "volumeClaimTemplates"})
 
 
 def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:

@@ -1,8 +1,9 @@
+import sys
 from typing import Any
 
 import pytest
 from recstack_cli import recommend, status, versions
-from recstack_cli.text import columns, plain
+from recstack_cli.text import Node, columns, plain, print_tree
 
 STEP = {"name": "ingest", "state": "Succeeded", "job": "a-ingest", "computeSeconds": 1.25, "wallSeconds": 9.5}
 FAILED = {"name": "features", "state": "Failed", "job": "a-features", "message": "column age is missing"}
@@ -81,3 +82,17 @@ def test_recommendations(degraded: bool, end: str) -> None:
     shown = recommend.table({"version": "v", "items": items, "degraded": degraded}).splitlines()
     assert shown[:3] == ["    ITEM   SCORE    TITLE", "1   7      0.5000   Shoe", "2   8      0.2500   -"]
     assert shown[-1].endswith(end)
+
+
+def test_a_terminal_gets_a_drawn_tree(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Node("stack [a]", "bold")
+    root.add("one", "red").add("two")
+    print_tree(root)
+    assert capsys.readouterr().out == "stack [a]\n  one\n    two\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    print_tree(root)
+    assert capsys.readouterr().out == "stack [a]\n└── one\n    └── two\n"
