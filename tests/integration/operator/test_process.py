@@ -1,8 +1,12 @@
 """Real operator processes on a real API server."""
 
+import json
 import signal
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 from fake_hands import end_jobs
 
@@ -123,3 +127,60 @@ def test_an_operator_killed_again_and_again_comes_to_the_right_end(
     wait_for(lambda: trained(space), "trained", 60)
     assert len(space.names("mver")) == 1
     assert len(space.names("job")) == 6
+
+
+class _Gateway(BaseHTTPRequestHandler):
+    """What the gateway of a pod that has proven everything says."""
+
+    said: ClassVar[Thing] = {}
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+
+def test_a_live_stack_rests(space: Space, operators: Operators) -> None:
+    """Jobs, a pod and its gateway are played; then nothing is written and next to nothing is computed."""
+    address = "127.0.0.77"
+    server = ThreadingHTTPServer((address, 8080), _Gateway)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        one = operators.start("one")
+        space.stack("shop", {})
+        wait_for(lambda: trained(space), "trained", 60)
+        version = space.get("mver")["items"][0]["metadata"]["name"]
+        _Gateway.said = {version: {"state": "Proven", "digest": f"sha256:{version}"}}
+        labels = {"recstack.dev/stack": "shop", "app.kubernetes.io/component": "serving"}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "serving", "labels": labels},
+            "spec": {"containers": [{"name": "gateway", "image": "serving:1"}]},
+        }
+        space.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        space.status("pod", "serving", {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]})
+        space.status("sts", "shop-valkey", {"replicas": 1, "readyReplicas": 1})
+        generation = space.get("deploy", "shop-serving")["metadata"]["generation"]
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
+        space.status("deploy", "shop-serving", {"observedGeneration": generation, **counts})
+        wait_for(lambda: condition(space, "shop", "Ready").get("status") == "True", "ready")
+        assert space.get("rstack", "shop")["status"]["liveVersion"] == version
+        wait_for(lambda: condition(space, version, "Live", "mver").get("status") == "True", "told to be live")
+        time.sleep(2)
+        before, writes = all_versions(space), one.metric("recstack_api_writes_total")
+        spent = processor_seconds(one.process.pid)
+        time.sleep(IDLE_SECONDS)
+        share = (processor_seconds(one.process.pid) - spent) / IDLE_SECONDS
+        print(f"resting operator: {share:.2%} of a core, {memory(one.process.pid) / 2**20:.0f} MiB")
+        assert one.metric("recstack_api_writes_total") == writes
+        assert all_versions(space) == before
+        assert share < 0.03  # under 1 % on a machine of its own; other tests run beside this one
+    finally:
+        server.shutdown()
+        server.server_close()
