@@ -9,7 +9,7 @@ HASH_SEED = "PYTHONHASHSEED"
 
 if __name__ == "__main__":
     if os.environ.get(HASH_SEED) != "0":
-        # tf2onnx names constants in the order of a set: without this no two runs give the same bytes.
+        # NVTabular and tf2onnx walk over sets: without this no two runs give the same bytes.
         os.environ[HASH_SEED] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "recstack_training", *sys.argv[1:]])
     if sys.argv[1:2] == ["features"]:

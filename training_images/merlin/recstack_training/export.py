@@ -40,8 +40,29 @@ def to_onnx(
     names = [value.name for value in model.graph.input]
     if sorted(names) != sorted(inputs) or [v.name for v in model.graph.output] != [output]:
         raise RuntimeError(f"ONNX graph has inputs {names} and outputs {model.graph.output}")
+    rename(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def rename(graph: Any) -> None:
+    """Number all inner names of a flat ONNX graph in the order of its nodes.
+
+    tf2onnx chooses among equal constants in the order of a set: equal models would differ in names only.
+    """
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    names: dict[str, str] = {"": ""} | {name: name for name in kept}
+    for number, node in enumerate(graph.node):
+        node.name = f"n{number}"
+        for side in (node.input, node.output):
+            side[:] = [names.setdefault(name, f"t{len(names)}") for name in side]
+    constants = sorted(graph.initializer, key=lambda c: names.setdefault(c.name, f"t{len(names)}"))
+    del graph.value_info[:]
+    for constant in constants:
+        constant.name = names[constant.name]
+    copies = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
 
 
 def session(path: Path, threads: int = 1) -> Any:
