@@ -31,6 +31,11 @@ class Stack(RuleBasedStateMachine):
 
     def judge(self, manifest: Manifest) -> None:
         """Whatever moves live must have been told to the pods before, be packaged, and be proven by all."""
+        if manifest["kind"] == "Job":
+            labels = manifest["metadata"]["labels"]
+            version = self.world.cluster.find("ModelVersion", labels[names.VERSION])
+            steps = {one["name"]: one["state"] for one in (version.get("status") or {}).get("steps", [])}
+            assert steps.get(labels[names.STEP]) != "Succeeded"
         if manifest["metadata"]["name"] != names.plan(STACK):
             return
         new, old = json.loads(manifest["data"]["plan.json"]), self.world.plan
@@ -67,6 +72,12 @@ class Stack(RuleBasedStateMachine):
     @rule(good=st.sampled_from([True, True, True, False]))
     def jobs_end(self, good: bool) -> None:
         self.world.finish_jobs(*(() if good else (137, "OOMKilled", "Killed")))
+
+    @rule()
+    def ended_jobs_vanish(self) -> None:
+        for job in self.world.cluster.all("Job"):
+            if job.get("status"):
+                self.world.cluster.remove("Job", job["metadata"]["name"])
 
     @rule()
     def a_version_is_trained(self) -> None:
