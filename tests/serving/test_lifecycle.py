@@ -62,6 +62,15 @@ def _live(pod: Pod, packages: Packages, name: str, *others: str, drain: tuple[st
     )
 
 
+def test_a_gpu_that_triton_does_not_see_is_no_failure(pod: Pod, packages: Packages) -> None:
+    """Asked for GPUs where there are none (a simulated device, say), the model serves on the CPU."""
+    entry = pod.add_version("on-gpu", packages.second, packages.artifacts, gpus=1)
+    pod.publish("first", _entry(pod, packages, "first"), entry)
+    pod.wait("on-gpu is proven", lambda: pod.states().get("on-gpu") == "Proven")
+    pod.publish("first", _entry(pod, packages, "first"), drain=("on-gpu",))
+    pod.wait("on-gpu is gone", lambda: pod.states().get("on-gpu") in {None, "Unloaded"})
+
+
 def test_swap_there_and_back_under_load(pod: Pod, packages: Packages) -> None:
     """No failed request, and none answered by two versions."""
     with Load(pod) as load:

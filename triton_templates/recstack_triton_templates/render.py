@@ -33,7 +33,7 @@ __all__ = ["TritonPythonModel"]
 class ServingSettings:
     """What of a stack's ``spec.serving`` the model needs; defaults are the API's.
 
-    ``gpus`` only decides where it runs: 0 CPU, else one instance a GPU.
+    ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one.
     """
 
     candidates: int = 300
@@ -64,7 +64,8 @@ def render(version: str, settings: ServingSettings) -> dict[str, bytes]:
 
 
 def _config(name: str, settings: ServingSettings) -> bytes:
-    kind = "KIND_GPU" if settings.gpus else "KIND_CPU"
+    # AUTO: a GPU where Triton sees one; a pod whose device is only simulated still serves, on the CPU.
+    kind = "KIND_AUTO" if settings.gpus else "KIND_CPU"
     return f"""name: "{name}"
 backend: "python"
 max_batch_size: 0

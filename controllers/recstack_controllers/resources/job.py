@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from recstack_crds.v1alpha1.data import Source
+
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import configmaps, pods
@@ -60,7 +62,7 @@ def job(stack: Stack, version: Version, step: Step) -> Manifest:
                     "enableServiceLinks": False,
                     "securityContext": pods.pod_security(),
                     "containers": [_container(stack, version, step)],
-                    "volumes": _volumes(stack, version),
+                    "volumes": _volumes(stack, version, step),
                 },
             },
         },
@@ -79,7 +81,7 @@ def _container(stack: Stack, version: Version, step: Step) -> Manifest:
     ]
     if stack.artifacts_claim:
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
-    if source.volume:
+    if _data_claim(source, step):
         mounts.append({"name": "data", "mountPath": "/data", "readOnly": True})
     return {
         "name": CONTAINER,
@@ -103,8 +105,7 @@ def _container(stack: Stack, version: Version, step: Step) -> Manifest:
     }  # fmt: skip
 
 
-def _volumes(stack: Stack, version: Version) -> list[Manifest]:
-    source = version.spec.recipe.data.source
+def _volumes(stack: Stack, version: Version, step: Step) -> list[Manifest]:
     volumes: list[Manifest] = [
         {"name": "work", "persistentVolumeClaim": {"claimName": names.work(stack.name)}},
         pods.temporary("tmp"),
@@ -113,7 +114,15 @@ def _volumes(stack: Stack, version: Version) -> list[Manifest]:
     if stack.artifacts_claim:
         claim = {"claimName": stack.artifacts_claim}
         volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
-    if source.volume:
-        claim_name = source.volume.claim_name
+    if claim_name := _data_claim(version.spec.recipe.data.source, step):
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim_name, "readOnly": True}})
     return volumes
+
+
+def _data_claim(source: Source, step: Step) -> str | None:
+    """Claim with what the step reads: the tables, or the catalog of those that are made."""
+    if source.volume is not None:
+        return source.volume.claim_name
+    if source.synthetic is not None and source.synthetic.catalog is not None and step is Step.INGEST:
+        return source.synthetic.catalog.claim_name
+    return None

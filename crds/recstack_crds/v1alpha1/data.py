@@ -5,6 +5,13 @@ from pydantic import Field
 from recstack_crds.v1alpha1.base import ApiModel, Column, Name
 
 
+class CatalogFile(ApiModel):
+    """A Retail Demo Store ``products.yaml`` on a volume."""
+
+    claim_name: Name = Field(description="PersistentVolumeClaim that holds the file.")
+    path: str = Field("products.yaml", max_length=512, description="The file on the volume.")
+
+
 class Synthetic(ApiModel):
     """Data made by recstack's own seeded generator (retail shaped)."""
 
@@ -13,8 +20,8 @@ class Synthetic(ApiModel):
     interactions: int = Field(200_000, ge=100, le=13_000_000, description="Number of events.")
     days: int = Field(14, ge=2, le=365, description="Days over which the events are spread.")
     seed: int = Field(7, ge=0, description="Seed: the same seed gives the same files.")
-    catalog: str | None = Field(
-        None, max_length=512, description="Path, on the data volume, of a products.yaml to use as catalog."
+    catalog: CatalogFile | None = Field(
+        None, description="Products to use as catalog; left out: invented ones."
     )
 
 

@@ -51,6 +51,9 @@ FULL, FULL_VERSION = make(
     }
 )
 S3_STACK, S3_VERSION = make({"data": {"source": {"s3": S3 | {"secretName": "data-keys"}}}})
+CATALOG, CATALOG_VERSION = make(
+    {"data": {"source": {"synthetic": {"catalog": {"claimName": "shop", "path": "catalog/products.yaml"}}}}}
+)
 LOGIN = valkey.Credentials("default", "secret")
 PLAN = configmaps.Plan(
     "retail-1a2b",
@@ -82,6 +85,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "job-ingest": lambda: job.job(DEFAULT, VERSION, job.Step.INGEST),
     "job-package-full": lambda: job.job(FULL, FULL_VERSION, job.Step.PACKAGE),
     "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, job.Step.INGEST),
+    "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, job.Step.INGEST),
     "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, job.Step.INGEST),
     "job-delete-packages-s3": lambda: cleanup.job(FULL),
     "modelversion": lambda: modelversion.model_version(DEFAULT),

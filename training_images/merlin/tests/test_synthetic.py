@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recstack_crds.v1alpha1.data import Synthetic
+from recstack_crds.v1alpha1.data import CatalogFile, Synthetic
 from recstack_training.errors import BadInput
 from recstack_training.synthetic import digest, generate
 from recstack_training.synthetic.events import EVENT_WEIGHTS, EVENTS, HOURS
@@ -127,7 +127,7 @@ CATALOG = """
 def test_a_products_file_is_the_catalog(tmp_path: Path) -> None:
     (tmp_path / "products.yaml").write_text(CATALOG)
     generate(
-        PARAMS.model_copy(update={"catalog": "products.yaml"}),
+        PARAMS.model_copy(update={"catalog": CatalogFile(claim_name="shop")}),
         tmp_path / "w",
         tmp_path,
         tmp_path / ".scratch",
@@ -152,7 +152,7 @@ def test_a_bad_catalog_is_bad_input(content: str, reason: str, tmp_path: Path) -
     (tmp_path / "products.yaml").write_text(content)
     with pytest.raises(BadInput) as error:
         generate(
-            PARAMS.model_copy(update={"catalog": "products.yaml"}),
+            PARAMS.model_copy(update={"catalog": CatalogFile(claim_name="shop")}),
             tmp_path / "w",
             tmp_path,
             tmp_path / ".scratch",
@@ -164,5 +164,8 @@ def test_a_bad_catalog_is_bad_input(content: str, reason: str, tmp_path: Path) -
 def test_a_missing_catalog_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         generate(
-            PARAMS.model_copy(update={"catalog": "no.yaml"}), tmp_path / "w", tmp_path, tmp_path / ".scratch"
+            PARAMS.model_copy(update={"catalog": CatalogFile(claim_name="shop", path="no.yaml")}),
+            tmp_path / "w",
+            tmp_path,
+            tmp_path / ".scratch",
         )

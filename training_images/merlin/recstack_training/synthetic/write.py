@@ -37,7 +37,7 @@ def generate(params: Synthetic, folder: Path, volume: Path, scratch: Path) -> No
         return
     base, user_rng = (np.random.default_rng([params.seed, stream]) for stream in (0, 1))
     catalog = (
-        catalogs.from_products(volume / params.catalog, params.items)
+        catalogs.from_products(volume / params.catalog.path, params.items)
         if params.catalog
         else catalogs.invented(params.items, base)
     )
