@@ -39,7 +39,7 @@ install: $(VENV)/.done  ## Install what the other targets need (idempotent, cach
 
 lint: install  ## ruff, mypy --strict
 	@echo "==> ruff"; $(VENV)/bin/ruff check .; $(VENV)/bin/ruff format --check .
-	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES) tests benchmarks
+	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES) tests benchmarks training_images/merlin/tests
 
 verify: install  ## Generated files are up to date, imports point down
 	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
