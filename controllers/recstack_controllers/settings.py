@@ -19,6 +19,8 @@ class Settings:
     images: Images
     image_pull_policy: str
     operator_namespace: str
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets that must be in every stack's namespace."""
 
 
 @dataclass(frozen=True)

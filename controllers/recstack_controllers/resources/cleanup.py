@@ -48,8 +48,7 @@ def job(stack: Stack) -> Manifest:
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": pods.pod_security(),
+                    **pods.shared(stack.settings),
                     "containers": [container],
                     "volumes": volumes,
                 },

@@ -59,8 +59,7 @@ def job(stack: Stack, version: Version, step: Step) -> Manifest:
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": pods.pod_security(),
+                    **pods.shared(stack.settings),
                     "containers": [_container(stack, version, step)],
                     "volumes": _volumes(stack, version, step),
                 },

@@ -3,6 +3,7 @@
 from recstack_crds.v1alpha1.data import S3Location
 
 from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.settings import Settings
 
 USER = 65532
 GPU = "nvidia.com/gpu"
@@ -18,6 +19,14 @@ def pod_security() -> Manifest:
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def shared(settings: Settings) -> Manifest:
+    """What the spec of every pod has: no service links, the standard's context, pull Secrets if there are."""
+    result: Manifest = {"enableServiceLinks": False, "securityContext": pod_security()}
+    if settings.image_pull_secrets:
+        result["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return result
 
 
 def container_security() -> Manifest:

@@ -41,8 +41,7 @@ def deployment(stack: Stack, credentials_version: str) -> Manifest:
                 "spec": {
                     "serviceAccountName": names.gateway(stack.name),
                     "automountServiceAccountToken": True,
-                    "enableServiceLinks": False,
-                    "securityContext": pods.pod_security(),
+                    **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 30,
                     "containers": [_triton(stack), _gateway(stack)],
                     "volumes": _volumes(stack),

@@ -110,8 +110,7 @@ def stateful_set(stack: Stack, server: ManagedValkey) -> Manifest:
                 "metadata": {"labels": names.labels(stack.name, "valkey")},
                 "spec": {
                     "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": pods.pod_security(),
+                    **pods.shared(stack.settings),
                     "containers": [container],
                     "volumes": [
                         {

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,15 @@ def test_repository_name_follows_its_content() -> None:
 def test_plan_reads_back() -> None:
     assert configmaps.read_plan(configmaps.plan(DEFAULT, PLAN, 3)) == (PLAN, 3)
     assert configmaps.read_plan(None) == (configmaps.Plan(None, (), ()), 0)
+
+
+def test_pull_secrets_reach_every_pod() -> None:
+    settings = replace(SETTINGS, image_pull_secrets=("registry",))
+    stack, full = replace(DEFAULT, settings=settings), replace(FULL, settings=settings)
+    for workload in (
+        job.job(stack, VERSION, job.Step.INGEST),
+        serving.deployment(stack, "1"),
+        valkey.stateful_set(stack, ManagedValkey()),
+        cleanup.job(full),
+    ):
+        assert workload["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
