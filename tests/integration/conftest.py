@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kube import ROOT, Kube
+from kube import ROOT, Kube, Refused
+from operator_process import until
+from recstack_controllers import kinds
 from recstack_lab import apiserver
 
 
@@ -15,8 +17,19 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         made = Kube(Path(kubeconfig))
         made.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         made.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        until("the API server serves both kinds", lambda: serves(made), 30)
         yield made
         made.close()
+
+
+def serves(kube: Kube) -> bool:
+    """An established kind is refused with 429 until its storage is there."""
+    try:
+        return all(
+            kube.list(kind, "default") == [] for kind in (kinds.RECOMMENDER_STACK, kinds.MODEL_VERSION)
+        )
+    except Refused:
+        return False
 
 
 @pytest.fixture

@@ -19,6 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 Thing = dict[str, Any]
 
 
+class Refused(AssertionError):
+    """The API server did not do it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class Kube:
     """The administrator."""
 
@@ -113,6 +121,7 @@ def path(kind: Kind, namespace: str | None, name: str = "") -> str:
 
 
 def _content(answer: httpx2.Response) -> Thing:
-    assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.text}"
+    if not answer.is_success:
+        raise Refused(answer.status_code, f"{answer.request.method} {answer.request.url}: {answer.text}")
     found: Thing = answer.json()
     return found
