@@ -28,7 +28,8 @@ class Audit:
         self._namespaces: Sequence[str | None] = list(namespaces) or [None]
         self._monotonic = monotonic
         self._told: dict[Identity, str] = {}
-        self._late: dict[Identity, tuple[str, float]] = {}
+        self._gone: set[Identity] = set()
+        self._late: dict[Identity, float] = {}
 
     def told(self, kind: Kind, body: Mapping[str, Any], deleted: bool) -> None:
         """A watch told of an object."""
@@ -36,13 +37,14 @@ class Audit:
         self._late.pop(identity, None)
         if deleted:
             self._told.pop(identity, None)
+            self._gone.add(identity)
         else:
             self._told[identity] = body["metadata"]["resourceVersion"]
 
     def stale(self) -> str | None:
         """Why watches are thought dead; None: they move."""
         now = self._monotonic()
-        late = [kind for (kind, _), (_, since) in self._late.items() if now - since > GRACE]
+        late = [kind for (kind, _), since in self._late.items() if now - since > GRACE]
         return f"the watch of {late[0]} missed a change {GRACE:.0f} s ago" if late else None
 
     async def look(self, missed: Observer) -> bool:
@@ -51,6 +53,7 @@ class Audit:
         False: the API server did not answer, and nothing is known.
         """
         present: set[Identity] = set()
+        self._gone.clear()
         for kind in self._watched:
             labels = {} if kind in OWN else {names.STACK: None}
             try:
@@ -71,10 +74,12 @@ class Audit:
 
     def _compare(self, kind: Kind, one: Manifest, missed: Observer) -> None:
         identity = (kind.kind, one["metadata"]["uid"])
-        version = one["metadata"]["resourceVersion"]
-        if self._told.get(identity) == version:
+        # A watch may be ahead of the list, by a change or by the deletion. Versions of one kind are numbers
+        # that rise: https://kep.k8s.io/5504.
+        ahead = int(self._told.get(identity, "0")) >= int(one["metadata"]["resourceVersion"])
+        if ahead or identity in self._gone:
             self._late.pop(identity, None)
             return
-        if self._late.get(identity, ("",))[0] != version:
-            self._late[identity] = (version, self._monotonic())
+        # Since the first look: a change of an object that was late before does not make the watch younger.
+        self._late.setdefault(identity, self._monotonic())
         missed(kind, one, False)
