@@ -18,6 +18,7 @@ from recstack_controllers import kinds
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Kind
 from recstack_controllers.resources.job import Step
+from recstack_operator.lease import LOST
 
 STACK, HOME = "shop", "recstack-system"
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
@@ -260,6 +261,23 @@ def test_another_goes_on_when_the_leader_is_killed_in_training(
     assert [len(lives) for lives in hands.jobs.values()] == [1] * len(Step)
 
 
+def test_a_leader_that_was_paused_does_not_write_when_it_wakes(
+    start: Start, hands: Hands, shop: Shop
+) -> None:
+    """As a machine that is suspended: it could not renew, and another leads meanwhile."""
+    leader, standby = two(start)
+    leader.pause()
+    until("the other leads", standby.leads, 15)
+    hands.hold = Step.INGEST
+    shop.make({})
+    until("the first step runs", lambda: shop.job(Step.INGEST), 30)
+    until("nothing moves", lambda: quiet(standby, shop), 20)
+    before = shop.children()
+    leader.wake()
+    assert leader.wait() == LOST
+    assert shop.children() == before
+
+
 def test_a_stopped_leader_hands_over_at_once(
     start: Start, hands: Hands, shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,3 +312,22 @@ def test_killed_in_every_step_it_ends_well(start: Start, hands: Hands, shop: Sho
 
 def ended(job: Any) -> bool:
     return bool(((job or {}).get("status") or {}).get("conditions"))
+
+
+def test_what_somebody_changed_is_put_back(
+    kube: Kube, space: str, start: Start, hands: Hands, shop: Shop
+) -> None:
+    """Drift is seen by who owns a field; a settled stack still costs nothing."""
+    start("a")
+    shop.make({"serving": {"replicas": 2}})
+    until("the stack is ready", shop.is_ready, 60)
+    kube.kubectl("-n", space, "scale", f"deployment/{names.gateway(STACK)}", "--replicas=5")
+    kube.kubectl("-n", space, "label", f"service/{STACK}", f"{names.STACK}=other", "--overwrite")
+
+    def restored() -> bool:
+        deployment = kube.get(kinds.DEPLOYMENT, space, names.gateway(STACK)) or {}
+        service = kube.get(kinds.SERVICE, space, STACK) or {}
+        labels = service["metadata"]["labels"]
+        return bool(deployment["spec"]["replicas"] == 2 and labels[names.STACK] == STACK)
+
+    until("both are as the stack says", restored, 90)

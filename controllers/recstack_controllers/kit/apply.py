@@ -2,7 +2,7 @@
 
 import copy
 
-from recstack_controllers.kit import names
+from recstack_controllers.kit import names, ownership
 from recstack_controllers.kit.cluster import Cluster, Kind, Manifest
 
 
@@ -18,14 +18,16 @@ async def apply(cluster: Cluster, kind: Kind, manifest: Manifest) -> Manifest:
     """Bring one object to ``manifest``; gives it as it is on the server.
 
     The digest on the live object is compared, not its fields: the server adds defaults and rewrites
-    quantities, so that a comparison of fields would find a difference for ever.
+    quantities, so that a comparison of fields would find a difference for ever. What somebody else changed
+    since shows in who owns the fields.
     """
     wanted = stamped(manifest)
     metadata = wanted["metadata"]
     live = await cluster.get(kind, metadata.get("namespace"), metadata["name"])
     if live is not None:
         annotations = live["metadata"].get("annotations") or {}
-        if annotations.get(names.RENDERED) == metadata["annotations"][names.RENDERED]:
+        same = annotations.get(names.RENDERED) == metadata["annotations"][names.RENDERED]
+        if same and ownership.complete(live, wanted):
             return live
     return await cluster.apply(wanted)
 
