@@ -4,7 +4,7 @@ https://pkg.go.dev/k8s.io/client-go/tools/leaderelection. Who leads renews; whoe
 ``LEASE_SECONDS`` of its own clock takes over, so that no two machines' clocks need agree. A leader that could
 not renew for ``RENEW_SECONDS`` ends its process at once, from a thread of its own that no stuck loop can hold
 up. Its last request to the API server ends ``REQUEST_SECONDS`` later at most, before anybody else may lead:
-no two write.
+no two write. Before each write the same is checked, as a process that was paused may wake in any thread.
 """
 
 import asyncio
@@ -78,6 +78,12 @@ class Election:
         LOG.info("%s leads", self._identity)
         threading.Thread(target=self._watchdog, daemon=True, name="lease-watchdog").start()
 
+    def check(self) -> None:
+        """To be called before each write: ends the process where another may lead by now."""
+        if self._lapsed():
+            LOG.error("the Lease was not renewed for %s s, so nothing may be written: ending", RENEW_SECONDS)
+            self._die()
+
     async def renew(self) -> None:
         """Renew for ever."""
         while not self._released.is_set():
@@ -148,9 +154,12 @@ class Election:
 
     def _watchdog(self) -> None:
         while not self._released.wait(0.2):
-            if self._renewed is not None and self._monotonic() - self._renewed > RENEW_SECONDS:
+            if self._lapsed():
                 LOG.error(
                     "the Lease was not renewed for %s s: ending, so that another may lead", RENEW_SECONDS
                 )
                 self._die()
                 return
+
+    def _lapsed(self) -> bool:
+        return self._renewed is None or self._monotonic() - self._renewed > RENEW_SECONDS

@@ -40,10 +40,11 @@ class Process:
         self._cluster = LightkubeCluster(client, clock)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._router, self._gauge = Router(), ConditionGauge()
-        self._workers = Workers(self._queue, Counted(self._cluster), clock, options.settings)
-        self._audit = Audit(self._cluster, WATCHED, options.namespaces, time.monotonic)
         leases = KubernetesLeases(client, options.settings.operator_namespace, options.lease)
         self._election = Election(leases, options.identity)
+        writing = Counted(self._cluster, self._election.check)
+        self._workers = Workers(self._queue, writing, clock, options.settings)
+        self._audit = Audit(self._cluster, WATCHED, options.namespaces, time.monotonic)
         self._audited = False
 
     async def run(self) -> None:

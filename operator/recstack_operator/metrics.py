@@ -1,6 +1,6 @@
 """Prometheus metrics of the process, and the counting of what it writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -43,10 +43,10 @@ class ConditionGauge:
 
 
 class Counted:
-    """A Cluster that counts writes."""
+    """A Cluster that counts writes; ``before`` is called ahead of each."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, before: Callable[[], None]) -> None:
+        self._cluster, self._before = cluster, before
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """As the protocol has it."""
@@ -60,26 +60,30 @@ class Counted:
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """As the protocol has it."""
-        WRITES.labels("apply", manifest["kind"]).inc()
+        self._count("apply", manifest["kind"])
         return await self._cluster.apply(manifest)
 
     async def delete(self, kind: Kind, namespace: str | None, name: str, propagation: Propagation) -> None:
         """As the protocol has it."""
-        WRITES.labels("delete", kind.kind).inc()
+        self._count("delete", kind.kind)
         await self._cluster.delete(kind, namespace, name, propagation)
 
     async def patch_status(
         self, kind: Kind, namespace: str | None, name: str, status: Manifest, resource_version: str | None
     ) -> Manifest:
         """As the protocol has it."""
-        WRITES.labels("patch_status", kind.kind).inc()
+        self._count("patch_status", kind.kind)
         return await self._cluster.patch_status(kind, namespace, name, status, resource_version)
 
     async def event(self, reference: Manifest, type: EventType, reason: str, message: str) -> None:
         """As the protocol has it."""
-        WRITES.labels("create", "Event").inc()
+        self._count("create", "Event")
         await self._cluster.event(reference, type, reason, message)
 
     async def get_json(self, url: str, seconds: float) -> Any:
         """As the protocol has it."""
         return await self._cluster.get_json(url, seconds)
+
+    def _count(self, verb: str, kind: str) -> None:
+        self._before()
+        WRITES.labels(verb, kind).inc()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from recstack_controllers.kit.cluster import ClusterError
-from recstack_operator.lease import LEASE_SECONDS, Election
+from recstack_operator.lease import LEASE_SECONDS, RENEW_SECONDS, Election
 
 
 class Leases:
@@ -109,3 +109,83 @@ def _back(leases: Leases, time: Time) -> Any:
         leases.away = False
 
     return sleep
+
+
+async def test_a_leader_may_write_until_it_has_not_renewed_for_too_long() -> None:
+    leases, time = Leases(), Time()
+    one = election(leases, "one", time)
+    await one.acquire()
+    time.now += RENEW_SECONDS
+    one.check()
+    time.now += 0.1
+    with pytest.raises(Died):
+        one.check()
+
+
+async def test_who_does_not_lead_may_not_write() -> None:
+    with pytest.raises(Died):
+        election(Leases(), "one", Time()).check()
+
+
+async def test_a_renewal_counts_from_when_it_was_sent() -> None:
+    """Others may have seen it that early, and count their ten seconds from then."""
+    leases, time = Leases(), Time()
+    one = election(leases, "one", time)
+    true_replace = leases.replace
+
+    async def slow(lease: dict[str, Any]) -> None:
+        await true_replace(lease)
+        time.now += 5
+
+    await one.acquire()
+    leases.replace = slow  # type: ignore[method-assign]
+    await one._try()
+    one.check()
+    time.now += RENEW_SECONDS - 5 + 0.1
+    with pytest.raises(Died):
+        one.check()
+
+
+async def test_a_restarted_container_of_the_same_pod_leads_at_once() -> None:
+    leases, time = Leases(), Time()
+    await election(leases, "one", time).acquire()
+    again = election(leases, "one", time)
+    await again.acquire()
+    assert time.now == 0
+    assert leases.lease is not None
+    assert leases.lease["spec"]["leaseTransitions"] == 0
+
+
+async def test_of_two_that_find_no_lease_one_leads() -> None:
+    leases, time = Leases(), Time()
+    true_get = leases.get
+
+    async def blind() -> None:
+        return None
+
+    leases.get = blind  # type: ignore[method-assign]
+    one, two = election(leases, "one", time), election(leases, "two", time)
+    assert await one._try()
+    assert not await two._try()
+    leases.get = true_get  # type: ignore[method-assign]
+    assert not await two._try()
+    assert not two.leading
+
+
+async def test_a_lease_is_given_back_only_by_its_holder() -> None:
+    leases, time = Leases(), Time()
+    one, two = election(leases, "one", time), election(leases, "two", time)
+    await one.acquire()
+    await two.acquire()
+    await one.release()
+    assert leases.lease is not None
+    assert leases.lease["spec"]["holderIdentity"] == "two"
+
+
+async def test_the_process_can_stop_while_the_api_server_is_away() -> None:
+    leases, time = Leases(), Time()
+    one = election(leases, "one", time)
+    await one.acquire()
+    leases.away = True
+    await one.release()
+    assert not one.leading
