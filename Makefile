@@ -12,7 +12,7 @@ empty :=
 space := $(empty) $(empty)
 export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint verify unit training serving integration e2e demo generate format clean
+.PHONY: help install test lint verify unit training serving programs images integration e2e demo generate format clean
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -54,10 +54,16 @@ training: $(TRAINING)/.done  ## The training steps with real Merlin
 serving: $(SERVING)/.done  ## Stages and gateway with a real Triton and a real Valkey
 	@echo "==> serving"; $(SERVING)/bin/python -m pytest tests/serving
 
-integration: install  ## Operator and CRDs on a real API server
+programs: install  ## Build Kubernetes and its companions from their Go modules (cached)
+	@echo "==> programs"; $(PY) -m recstack_lab.cli build-programs > /dev/null
+
+images: programs  ## Build the container images (cached by content)
+	@echo "==> images"; $(PY) -m recstack_lab.cli build-images
+
+integration: images  ## Operator and CRDs on a real API server; the lab itself
 	@echo "==> integration"; $(PY) -m pytest tests/integration
 
-e2e: install  ## The stories on a real cluster with real pods
+e2e: images  ## The stories on a real cluster with real pods
 	@echo "==> end to end"; $(PY) -m pytest -s tests/e2e
 
 test: lint verify unit integration serving training e2e  ## Everything that CI runs

@@ -80,6 +80,11 @@ def _load_image(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _build_programs(_: argparse.Namespace) -> int:
+    print(binaries.build_all())
+    return 0
+
+
 def _build_images(arguments: argparse.Namespace) -> int:
     requirements.require_root()
     requirements.ensure(requirements.IMAGES)
@@ -111,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument("--bucket", action="append", help=f"a bucket to make (repeatable; default: {_BUCKET})")
     archive = command("load-image", _load_image, "load an OCI or Docker archive into the node")
     archive.add_argument("archive", type=Path)
+    command("build-programs", _build_programs, "build Kubernetes and its companions; print where they are")
     build = command("build-images", _build_images, "build what has changed of this repository's images")
     build.add_argument("--load", action="store_true", help="load them into the running lab")
     build.add_argument(
