@@ -12,7 +12,7 @@ from recstack_crds.v1alpha1.data import Source
 from recstack_crds.v1alpha1.features import Features, Operator
 from recstack_crds.v1alpha1.models import Ranking
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
-from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, Serving, Valkey
+from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
 
 Rule = Mapping[str, str]
@@ -53,6 +53,17 @@ def _disjoint(one: str, other: str) -> Rule:
 
 def _artifacts(of: str) -> str:
     return f"(has({of}.stores) && has({of}.stores.artifacts) ? [{of}.stores.artifacts] : [])"
+
+
+def _valkey(of: str, *path: str) -> str:
+    """CEL: whether ``stores.valkey`` has the field at ``path``."""
+    names = ["stores", "valkey", *path]
+    return " && ".join(f"has({'.'.join([of, *names[: depth + 1]])})" for depth in range(len(names)))
+
+
+def _valkey_storage(of: str) -> str:
+    default = ManagedValkey().storage
+    return f"({_valkey(of, 'managed', 'storage')} ? {of}.stores.valkey.managed.storage : '{default}')"
 
 
 def _name(kind: str, most: int) -> Rule:
@@ -123,6 +134,12 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
         _rule(
             f"{_artifacts('self')} == {_artifacts('oldSelf')}",
             "stores.artifacts is immutable: packages are not moved; make a new stack",
+        ),
+        _rule(
+            f"({_valkey('self', 'external')}) || ({_valkey('oldSelf', 'external')}) || "
+            f"{_valkey_storage('self')} == {_valkey_storage('oldSelf')}",
+            "stores.valkey.managed.storage is immutable: a StatefulSet's volumes keep their size; "
+            "make a new stack, or go by way of an external Valkey",
         ),
     ),
     ModelVersionSpec: (

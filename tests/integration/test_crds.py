@@ -247,3 +247,17 @@ def test_there_are_samples() -> None:
 @pytest.mark.parametrize("path", samples(), ids=lambda path: path.name)
 def test_the_samples_are_accepted(kube: Kube, space: str, path: Path) -> None:
     kube.kubectl("-n", space, "apply", "--server-side", "--dry-run=server", "-f", str(path))
+
+
+def test_valkeys_volume_keeps_its_size(kube: Kube, space: str) -> None:
+    def valkey(spec: Thing) -> Thing:
+        return stack({"stores": {"valkey": spec}})
+
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack({}))
+    message = "stores.valkey.managed.storage is immutable"
+    assert message in refusal(kube, space, valkey({"managed": {"storage": "2Gi"}}))
+    for spec in ({"managed": {"storage": "1Gi", "memory": "1Gi"}}, {"external": {"host": "cache"}}):
+        kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=valkey(spec))
+    kube.kubectl(
+        "-n", space, "apply", "--server-side", "-f", "-", stdin=valkey({"managed": {"storage": "2Gi"}})
+    )
