@@ -33,7 +33,12 @@ def serves(kube: Kube) -> bool:
 
 
 @pytest.fixture
-def space(kube: Kube) -> str:
+def space(kube: Kube) -> Iterator[str]:
+    """A namespace; stacks and versions are deleted in the end, as operators of other tests see them."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     kube.namespace(name)
-    return name
+    yield name
+    for kind in (kinds.RECOMMENDER_STACK, kinds.MODEL_VERSION):
+        for thing in kube.list(kind, name):
+            kube.patch(kind, name, thing["metadata"]["name"], {"metadata": {"finalizers": None}})
+            kube.delete(kind, name, thing["metadata"]["name"])

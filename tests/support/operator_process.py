@@ -87,6 +87,17 @@ class OperatorProcess:
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def pause(self) -> None:
+        """As the suspension of its machine: no thread of it runs."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def wait(self) -> int:
+        """Exit status of a process that ends by itself soon."""
+        return self._process.wait(5)
+
     def terminate(self) -> int:
         """As kubelet does it; gives the exit status."""
         if self._process.poll() is None:
