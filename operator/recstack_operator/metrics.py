@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
-from recstack_controllers.kit.cluster import Cluster, EventType, Kind, Manifest, Propagation
+from recstack_controllers.kit.cluster import (
+    FIELD_MANAGER,
+    Cluster,
+    EventType,
+    Kind,
+    Manifest,
+    Propagation,
+)
 
 RECONCILE_SECONDS = Histogram(
     "recstack_reconcile_seconds", "Time of one reconcile.", ["kind"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)
@@ -58,10 +65,10 @@ class Counted:
         """As the protocol has it."""
         return await self._cluster.list(kind, namespace, labels)
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """As the protocol has it."""
         self._count("apply", manifest["kind"])
-        return await self._cluster.apply(manifest)
+        return await self._cluster.apply(manifest, manager)
 
     async def delete(self, kind: Kind, namespace: str | None, name: str, propagation: Propagation) -> None:
         """As the protocol has it."""

@@ -15,7 +15,7 @@ from hands import Hands
 from kube import Kube, Thing
 from operator_process import OperatorProcess, until
 from recstack_controllers import kinds
-from recstack_controllers.kit import names
+from recstack_controllers.kit import names, ownership
 from recstack_controllers.kit.cluster import Kind
 from recstack_controllers.resources.job import Step
 from recstack_operator.lease import LOST
@@ -320,3 +320,22 @@ def test_what_somebody_changed_is_put_back(
         return bool(deployment["spec"]["replicas"] == 2 and labels[names.STACK] == STACK)
 
     until("both are as the stack says", restored, 90)
+
+
+def test_an_autoscaler_takes_over_without_a_dip(
+    kube: Kube, space: str, start: Start, hands: Hands, shop: Shop
+) -> None:
+    """The number of pods is given away, not dropped to its default of one."""
+    start("a")
+    shop.make({"serving": {"replicas": 3}})
+    until("the stack is ready", shop.is_ready, 60)
+    shop.change({"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
+
+    def handed_over() -> bool:
+        deployment = kube.get(kinds.DEPLOYMENT, space, names.gateway(STACK)) or {}
+        assert deployment["spec"]["replicas"] == 3
+        return kube.get(kinds.AUTOSCALER, space, names.gateway(STACK)) is not None and not ownership.holds(
+            deployment, "spec", "replicas"
+        )
+
+    until("the operator holds the number no more", handed_over, 60)

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from recstack_controllers.kit.clock import rfc3339
-from recstack_controllers.kit.cluster import ClusterError, EventType, Kind, Manifest, Propagation
+from recstack_controllers.kit.cluster import (
+    FIELD_MANAGER,
+    ClusterError,
+    EventType,
+    Kind,
+    Manifest,
+    Propagation,
+)
 
 Identity = tuple[str, str, str]
 
@@ -79,7 +86,7 @@ class FakeCluster:
             if of == kind.kind and namespace in (None, space) and _carries(found, labels)
         ]
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         self._check("apply", manifest["kind"])
         self.on_apply(manifest)
         self._count("apply", manifest["kind"], manifest["metadata"]["name"])

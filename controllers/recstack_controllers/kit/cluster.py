@@ -46,8 +46,8 @@ class Cluster(Protocol):
     ) -> list[Manifest]:
         """Objects that carry all of ``labels`` (None: any value); ``namespace`` None: of all namespaces."""
 
-    async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply with force as FIELD_MANAGER; gives the object after it."""
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+        """Server-side apply with force as ``manager``; gives the object after it."""
 
     async def delete(self, kind: Kind, namespace: str | None, name: str, propagation: Propagation) -> None:
         """Delete; an object that is not there is fine."""

@@ -93,7 +93,7 @@ class LightkubeCluster:
             found = self._client.list(_resource(kind), namespace=where, labels=dict(labels))
             return [_plain(item, kind) async for item in found]
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """Server-side apply with force."""
         kind = _kind_of(manifest)
         metadata = manifest["metadata"]
@@ -104,7 +104,7 @@ class LightkubeCluster:
                 manifest,
                 namespace=metadata.get("namespace"),
                 patch_type=PatchType.APPLY,
-                field_manager=FIELD_MANAGER,
+                field_manager=manager,
                 force=True,
             )
         return _plain(done, kind)

@@ -18,10 +18,25 @@ NAMES = frozenset({"name", "namespace", "uid"})
 
 def complete(live: Manifest, applied: Manifest) -> bool:
     """Whether the applier owns all that ``applied`` says; true of an object that tells no owners."""
-    entries = live["metadata"].get("managedFields")
-    if entries is None:
+    if live["metadata"].get("managedFields") is None:
         return True
-    ours: dict[str, Any] = next(
+    content = {key: value for key, value in applied.items() if key not in IDENTITY}
+    content["metadata"] = {key: value for key, value in applied["metadata"].items() if key not in NAMES}
+    return _owns(_ours(live), {key: value for key, value in content.items() if value})
+
+
+def holds(live: Manifest, *path: str) -> bool:
+    """Whether the applier owns the field at ``path``."""
+    fields: dict[str, Any] | None = _ours(live)
+    for key in path:
+        fields = fields.get(f"f:{key}") if fields is not None else None
+    return fields is not None
+
+
+def _ours(live: Manifest) -> dict[str, Any]:
+    """The applier's set of fields."""
+    entries = live["metadata"].get("managedFields") or []
+    return next(
         (
             entry.get("fieldsV1") or {}
             for entry in entries
@@ -31,9 +46,6 @@ def complete(live: Manifest, applied: Manifest) -> bool:
         ),
         {},
     )
-    content = {key: value for key, value in applied.items() if key not in IDENTITY}
-    content["metadata"] = {key: value for key, value in applied["metadata"].items() if key not in NAMES}
-    return _owns(ours, {key: value for key, value in content.items() if value})
 
 
 def _owns(fields: dict[str, Any], value: Any) -> bool:

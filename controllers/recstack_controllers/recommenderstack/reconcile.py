@@ -9,7 +9,7 @@ from recstack_crds.v1alpha1 import RecommenderStackStatus
 from recstack_triton_templates.render import ServingSettings, render
 
 from recstack_controllers import kinds, proof
-from recstack_controllers.kit import decode, names
+from recstack_controllers.kit import decode, names, ownership
 from recstack_controllers.kit import status as statuses
 from recstack_controllers.kit.apply import apply
 from recstack_controllers.kit.clock import Clock
@@ -38,6 +38,8 @@ from recstack_controllers.settings import Outcome, Settings
 POLL = 2.0
 """Seconds between looks while pods load or drain: what they say of it is no event of the API server."""
 REFUSED_RETRY = 30.0
+REPLICAS_MANAGER = "recstack-replicas"
+"""Holds the number of pods between our applying it and the autoscaler's first say."""
 
 
 async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
@@ -217,6 +219,7 @@ class _Run:
         """Deployment and what goes with it; never the number of pods while an autoscaler owns it."""
         wanted = stack.spec.autoscaling
         if wanted is not None:
+            await self._leave_replicas(seen.deployment)
             scaler = await self._apply(kinds.AUTOSCALER, autoscaler.autoscaler(stack, wanted))
             self._conditions.set("AutoscalingReady", *status.autoscaling(scaler))
         else:
@@ -227,6 +230,21 @@ class _Run:
         await self._apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))
         self._tell_pods(seen, made)
         self._fields["endpoint"] = serving.endpoint(stack)
+
+    async def _leave_replicas(self, deployment: Manifest | None) -> None:
+        """Give the number of pods away before it is applied no more.
+
+        A field that its only owner stops applying falls back to its default, which would be one pod.
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
+        """
+        if deployment is None or not ownership.holds(deployment, "spec", "replicas"):
+            return
+        metadata = {key: deployment["metadata"][key] for key in ("name", "namespace")}
+        replicas = {"replicas": deployment["spec"]["replicas"]}
+        await self._cluster.apply(
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": replicas},
+            REPLICAS_MANAGER,
+        )
 
     async def _version(self, stack: Stack, seen: Observed) -> None:
         """The recipe's ModelVersion, made once: what exists is immutable."""
