@@ -9,7 +9,7 @@ from recstack_controllers import kinds
 from recstack_controllers.kit import decode, names, status
 from recstack_controllers.kit.apply import apply
 from recstack_controllers.kit.clock import Clock
-from recstack_controllers.kit.cluster import Cluster, EventType, Manifest
+from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, Manifest
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.modelversion import results, serving
@@ -23,6 +23,7 @@ from recstack_controllers.settings import Outcome, Settings
 
 POLL = 3.0
 """Seconds between looks while something moves; events of Jobs come sooner, those of pods' loading do not."""
+REFUSED_RETRY = 30.0
 
 
 async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
@@ -51,6 +52,15 @@ async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespac
             run.tell("Warning", stalled.reason, stalled.action)
         await run.record()
         return Outcome(None)
+    except ClusterError as error:
+        if error.transient:
+            raise
+        text = f"The API server refused: {error}."
+        run.set("Ready", State.FALSE, "ApiRefused", text)
+        run.set("Reconciling", State.TRUE, "ApiRefused", text)
+        run.set("Stalled", State.FALSE, "NotStalled", "")
+        await run.record()
+        return Outcome(REFUSED_RETRY)
 
 
 class _Run:
@@ -169,7 +179,8 @@ class _Run:
             self._steps[step] = StepStatus(name=step, state="Running", job=name, message=report.message)
             return await self._moving(step)
         if report.state is JobState.FAILED and report.failure is not None:
-            self._fail(step, name, report.failure)
+            before = self._told_before(step) if report.result_lost else None
+            self._fail(step, name, before or report.failure)
         if report.result is None:
             # The pod went before its result was read. The step keeps its result on the work volume and
             # a second run only prints it again, so nothing is computed twice.
@@ -186,12 +197,20 @@ class _Run:
             self.set("Stalled", State.FALSE, "NotStalled", "")
             await self.record()
             return Outcome(None)
-        await apply(self._cluster, kinds.CONFIG_MAP, configmaps.recipe(stack, self._version))
+        await self._recipe(stack)
         await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step))
         if step is Step.INGEST:
             self.tell("Normal", "TrainingStarted", f"Training of {self._version.name} has started.")
         self._steps[step] = StepStatus(name=step, state="Running", job=name)
         return await self._moving(step)
+
+    async def _recipe(self, stack: Stack) -> None:
+        """The recipe's ConfigMap is immutable: one that another release wrote stays as it is."""
+        wanted = configmaps.recipe(stack, self._version)
+        found = await self._cluster.get(kinds.CONFIG_MAP, self._namespace, wanted["metadata"]["name"])
+        if found is not None and "data" in found:
+            wanted["data"] = found["data"]
+        await apply(self._cluster, kinds.CONFIG_MAP, wanted)
 
     async def _moving(self, step: Step) -> Outcome:
         found = self._steps[step]
@@ -207,6 +226,15 @@ class _Run:
         self.set("Ready", State.FALSE, reason, message)
         self.set("Reconciling", State.TRUE, reason, message)
         self.set("Stalled", State.FALSE, "NotStalled", "")
+
+    def _told_before(self, step: Step) -> results.Failure | None:
+        """Why ``step`` failed, as read when its pod was still there."""
+        known, stalled = self._steps[step], self._conditions.get("Stalled")
+        if known.state != "Failed":
+            return None
+        reason = stalled.reason if stalled and stalled.status == State.TRUE else "StepFailed"
+        data = self._conditions.get("DataReady")
+        return results.Failure(reason, known.message, data is not None and data.reason == reason)
 
     def _fail(self, step: Step, job: str, failure: results.Failure) -> None:
         self._steps[step] = StepStatus(name=step, state="Failed", job=job, message=failure.message)

@@ -74,7 +74,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class JobReport:
-    """State of a Job. ``result`` is there after success, unless its pod is gone; ``wall`` in seconds."""
+    """State of a Job. ``result_lost``: its pod is gone, and with it what it said; ``wall`` in seconds."""
 
     state: JobState
     message: str = ""
@@ -93,7 +93,8 @@ def read(job: Manifest, pods: Sequence[Manifest], memory: str) -> JobReport:
     if "Complete" in conditions:
         return _succeeded(job, status, own)
     if "Failed" in conditions:
-        return JobReport(JobState.FAILED, failure=_failed(job, conditions["Failed"], own, memory))
+        failure = _failed(job, conditions["Failed"], own, memory)
+        return JobReport(JobState.FAILED, failure=failure, result_lost=not own)
     return JobReport(JobState.RUNNING, message=_progress(job, status, own))
 
 
@@ -128,9 +129,15 @@ def _succeeded(job: Manifest, status: Manifest, pods: Sequence[Manifest]) -> Job
 
 
 def _failed(job: Manifest, condition: Manifest, pods: Sequence[Manifest], memory: str) -> Failure:
-    name = job["metadata"]["name"]
-    last = pods[-1] if pods else {}
-    end = _terminated(last) if pods else {}
+    name, why = job["metadata"]["name"], condition.get("reason", "Failed")
+    if not pods:
+        return Failure(
+            "StepFailed",
+            f"Job {name} failed for good ({why}); its pod is gone, and what it said with it. "
+            "Delete the Job to try again.",
+        )
+    last = pods[-1]
+    end = _terminated(last)
     code = end.get("exitCode")
     if code == BAD_INPUT_EXIT_CODE:
         return _bad_input(name, end.get("message", ""))
@@ -151,7 +158,7 @@ def _failed(job: Manifest, condition: Manifest, pods: Sequence[Manifest], memory
     detail = f" Its last words: {lines[-1][:300]}" if lines else ""
     return Failure(
         "StepFailed",
-        f"Job {name} failed for good ({condition.get('reason', 'Failed')}, exit code {code}).{detail} "
+        f"Job {name} failed for good ({why}, exit code {code}).{detail} "
         f"See `kubectl logs job/{name}`; delete the Job to try again.",
     )
 

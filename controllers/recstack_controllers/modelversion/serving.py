@@ -6,6 +6,7 @@ from recstack_controllers import kinds, proof
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Cluster
 from recstack_controllers.kit.conditions import State
+from recstack_controllers.kit.errors import Waiting
 from recstack_controllers.modelversion.status import Service
 from recstack_controllers.resources.configmaps import read_plan
 from recstack_controllers.resources.stack import Version
@@ -14,9 +15,16 @@ from recstack_controllers.resources.stack import Version
 async def observe(
     cluster: Cluster, namespace: str, version: Version, digest: str, created: str, *, promoted: bool
 ) -> Service:
-    """Stand of ``version``; pods are asked only while it is a candidate."""
+    """Stand of ``version``; pods are asked only while it is a candidate.
+
+    Raises:
+        Waiting: somebody changed the plan into what is no plan.
+    """
     name, spec = version.name, version.spec
-    plan, _ = read_plan(await cluster.get(kinds.CONFIG_MAP, namespace, names.plan(spec.stack)))
+    try:
+        plan, _ = read_plan(await cluster.get(kinds.CONFIG_MAP, namespace, names.plan(spec.stack)))
+    except ValueError as error:
+        raise Waiting("PlanUnreadable", f"{error}: see stack {spec.stack}.", 30) from None
     if plan.live == name:
         return Service(
             (State.TRUE, "Proven", "Every serving pod proved it before it took requests."),

@@ -99,5 +99,5 @@ def read_plan(manifest: Manifest | None) -> tuple[Plan, int]:
         value = json.loads(manifest["data"][PLAN_KEY])
         versions = tuple(PlannedVersion(**one) for one in value["versions"])
         return Plan(value["live"], versions, tuple(value["drain"])), int(value["generation"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the plan in ConfigMap {manifest['metadata']['name']} is unreadable") from error
