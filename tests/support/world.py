@@ -8,8 +8,10 @@ from fake_cluster import FakeCluster
 from recstack_controllers import modelversion, recommenderstack
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources import modelversion as wanted
 from recstack_controllers.resources.configmaps import Plan, read_plan
 from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.stack import read_stack
 from recstack_controllers.settings import Images, Outcome, Settings
 
 SETTINGS = Settings(Images("training:1", "serving:1", "valkey:1"), "IfNotPresent", "recstack-system")
@@ -188,6 +190,13 @@ class World:
     @property
     def plan(self) -> Plan:
         return read_plan(self.cluster.objects.get(("ConfigMap", SPACE, names.plan(STACK))))[0]
+
+    def plan_generation(self) -> int:
+        return read_plan(self.cluster.objects.get(("ConfigMap", SPACE, names.plan(STACK))))[1]
+
+    def wanted(self) -> str:
+        """Name of the version of the present spec."""
+        return wanted.name(read_stack(self.cluster.find("RecommenderStack", STACK), SETTINGS))
 
     def versions(self) -> list[str]:
         return [one["metadata"]["name"] for one in self.cluster.all("ModelVersion")]

@@ -39,6 +39,14 @@ class Stack(RuleBasedStateMachine):
         if manifest["metadata"]["name"] != names.plan(STACK):
             return
         new, old = json.loads(manifest["data"]["plan.json"]), self.world.plan
+        before = self.world.plan_generation()
+        content = (new["live"], [one["name"] for one in new["versions"]], new["drain"])
+        same = content == (old.live, [one.name for one in old.versions], list(old.drain))
+        assert new["generation"] in ((before, before + 1) if same else (before + 1,))
+        for one in new["versions"]:
+            if one["name"] not in {known.name for known in old.versions}:
+                for type in ("Evaluated", "Packaged"):
+                    assert self.world.condition(type, "ModelVersion", one["name"])["status"] == "True"
         if new["live"] == old.live:
             return
         assert new["live"] in {one.name for one in old.versions}
@@ -68,6 +76,23 @@ class Stack(RuleBasedStateMachine):
     @rule(cut=WRITES)
     def reconcile_all(self, cut: int | None) -> None:
         self.run(self.world.round, cut)
+
+    @rule()
+    def nothing_else_happens_for_a_while(self) -> None:
+        """Then no Job runs for a recipe that is no longer asked for."""
+        for _ in range(3):
+            self.run(self.world.round, None)
+        running = {
+            job["metadata"]["labels"][names.VERSION]
+            for job in self.world.cluster.all("Job")
+            if not job.get("status")
+        }
+        assert running <= {self.world.wanted()}
+
+    @rule(which=st.integers(0, 3))
+    def person_deletes_a_version(self, which: int) -> None:
+        for name in self.world.versions()[which : which + 1]:
+            self.world.cluster.remove("ModelVersion", name)
 
     @rule(good=st.sampled_from([True, True, True, False]))
     def jobs_end(self, good: bool) -> None:
