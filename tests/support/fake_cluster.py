@@ -114,7 +114,7 @@ class FakeCluster:
         if resource_version not in (None, found["metadata"]["resourceVersion"]):
             raise ClusterError("conflict", 409, True)
         self._count("patch_status", kind.kind, name)
-        found["status"] = _merge(found.get("status") or {}, status)
+        found["status"] = merge(found.get("status") or {}, status)
         self._touch(found)
         self._maybe_cut()
         return copy.deepcopy(found)
@@ -179,13 +179,15 @@ def _carries(manifest: Manifest, labels: Mapping[str, str | None]) -> bool:
     return all(key in found and value in (None, found[key]) for key, value in labels.items())
 
 
-def _merge(before: Manifest, patch: Manifest) -> Manifest:
+def merge(before: Manifest, patch: Manifest) -> Manifest:
+    """RFC 7386."""
     result = dict(before)
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
-            result[key] = _merge(result.get(key) or {}, value)
+            inner = result.get(key)
+            result[key] = merge(inner if isinstance(inner, dict) else {}, value)
         else:
             result[key] = copy.deepcopy(value)
     return result
