@@ -38,6 +38,8 @@ from recstack_controllers.settings import Outcome, Settings
 POLL = 2.0
 """Seconds between looks while pods load or drain: what they say of it is no event of the API server."""
 REFUSED_RETRY = 30.0
+RESYNC = 120.0
+"""Seconds between looks at a stack that rests: Secrets are not watched, and theirs may have changed."""
 REPLICAS_MANAGER = "recstack-replicas"
 """Holds the number of pods between our applying it and the autoscaler's first say."""
 
@@ -108,7 +110,7 @@ class _Run:
         self._stage = ""
         await self._tidy(stack, seen, plan)
         moving = plan.drain or any(one.name != plan.live for one in plan.versions)
-        return Outcome(POLL if moving else None)
+        return Outcome(POLL if moving else RESYNC)
 
     # Steps
 

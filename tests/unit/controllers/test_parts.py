@@ -49,6 +49,13 @@ async def test_a_password_that_changed_replaces_the_pods() -> None:
     assert world.cluster.find("Deployment", "retail-serving")["spec"]["template"] != before
 
 
+async def test_a_stack_that_rests_is_looked_at_now_and_then_as_secrets_are_not_watched() -> None:
+    world = await settled()
+    outcome = await world.stack()
+    assert outcome.requeue_after is not None
+    assert 60 <= outcome.requeue_after <= 300
+
+
 async def test_nothing_of_others_is_deleted() -> None:
     """A StatefulSet that happens to have the name is not the stack's."""
     world = World({"stores": {"valkey": {"external": {"host": "v"}}}})
