@@ -21,6 +21,8 @@ from recstack_controllers.kit.cluster import ClusterError
 
 LOG = logging.getLogger(__name__)
 LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 10, 6.0, 2.0
+STANDBY_SECONDS = 1.0
+"""Between looks of one who stands by: a Lease that was given back is taken within it."""
 REQUEST_SECONDS = 3.5
 LOST = 70
 """Exit status of a process that led and could not renew."""
@@ -74,7 +76,7 @@ class Election:
     async def acquire(self) -> None:
         """Return when this process leads."""
         while not await self._try():
-            await self._sleep(RETRY_SECONDS)
+            await self._sleep(STANDBY_SECONDS)
         LOG.info("%s leads", self._identity)
         threading.Thread(target=self._watchdog, daemon=True, name="lease-watchdog").start()
 

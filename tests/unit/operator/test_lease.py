@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from recstack_controllers.kit.cluster import ClusterError
-from recstack_operator.lease import LEASE_SECONDS, RENEW_SECONDS, Election
+from recstack_operator.lease import LEASE_SECONDS, RENEW_SECONDS, STANDBY_SECONDS, Election
 
 
 class Leases:
@@ -100,7 +100,7 @@ async def test_an_api_server_that_is_away_makes_no_leader() -> None:
     time.sleep = _back(leases, time)  # type: ignore[method-assign]
     one = election(leases, "one", time)
     await one.acquire()
-    assert time.now == 2
+    assert time.now == STANDBY_SECONDS
 
 
 def _back(leases: Leases, time: Time) -> Any:
