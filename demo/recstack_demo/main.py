@@ -66,7 +66,8 @@ def watch(cluster: Cluster, namespace: str, name: str, limit: float, console: Co
         passed = time.monotonic() - began
         for line in changes(before, after):
             colour = COLOURS.get(line.state, "white")
-            console.print(f"[dim]{passed:6.1f} s[/]  {line.name}  [{colour}]{line.state}[/]  {line.message}")
+            text = f"[dim]{passed:6.1f} s[/]  {line.name}  [{colour}]{line.state}[/]  {line.message}"
+            console.print(text, soft_wrap=True)
         before = after
         if is_true(stack, "Ready"):
             return passed
@@ -111,7 +112,7 @@ def operator_usage(cluster: Cluster) -> dict[str, float]:
 
 def show(cluster: Cluster, namespace: str, name: str, seconds: float, console: Console) -> dict[str, Any]:
     """Status table, two people's lists, the figures; gives the figures."""
-    console.print(cluster.kube("get", "rstack,mver", "-n", namespace).strip())
+    console.print(cluster.kube("get", "rstack,mver", "-n", namespace).strip(), soft_wrap=True)
     steps = compute_seconds(cluster, namespace)
     metrics = cluster.get("mver", "-n", namespace)["items"][-1]["status"]["metrics"]
     with cluster.forward(namespace, f"svc/{name}", 8080) as url:

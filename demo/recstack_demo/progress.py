@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+NOT_BEGUN = frozenset({"Pending", "Unknown"})
+
 
 @dataclass(frozen=True)
 class Line:
@@ -49,6 +51,6 @@ def lines(things: Iterable[dict[str, Any]]) -> list[Line]:
 
 
 def changes(before: list[Line], after: list[Line]) -> list[Line]:
-    """What is new or has another state than ``before``."""
+    """What is new or has another state than ``before``; what has not begun is no news."""
     seen = {line.name: line.state for line in before}
-    return [line for line in after if seen.get(line.name) != line.state]
+    return [line for line in after if seen.get(line.name) != line.state and line.state not in NOT_BEGUN]

@@ -250,7 +250,7 @@ def test_the_samples_are_accepted(kube: Kube, space: str, path: Path) -> None:
 
 
 def test_valkeys_volume_keeps_its_size(kube: Kube, space: str) -> None:
-    def valkey(spec: Thing) -> Thing:
+    def valkey(spec: Thing) -> str:
         return stack({"stores": {"valkey": spec}})
 
     kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack({}))
