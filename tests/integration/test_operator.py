@@ -21,6 +21,8 @@ from recstack_controllers.resources.job import Step
 from recstack_operator.lease import LOST
 
 STACK, HOME = "shop", "recstack-system"
+PATIENCE = 120.0
+"""Seconds for what has no time of its own to keep: other work may slow the machine."""
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 Start = Callable[[str], OperatorProcess]
 
@@ -139,8 +141,8 @@ def shop(kube: Kube, space: str) -> Shop:
     return Shop(kube, space)
 
 
-def ready(shop: Shop, seconds: float = 60) -> None:
-    until("the stack is Ready", shop.is_ready, seconds)
+def ready(shop: Shop) -> None:
+    until("the stack is Ready", shop.is_ready, PATIENCE)
 
 
 def lease(kube: Kube) -> Thing:
@@ -162,7 +164,7 @@ def test_a_stack_becomes_live_and_then_costs_nothing(
     assert operator.status("/healthz") == operator.status("/readyz") == 200
     assert shop.writers() == {"recstack"}
 
-    until("nothing moves", lambda: quiet(operator, shop), 20)
+    until("nothing moves", lambda: quiet(operator, shop), PATIENCE)
     before, written = shop.children(), operator.writes()
     cpu, began = operator.cpu_seconds(), time.monotonic()
     time.sleep(20)
@@ -197,18 +199,18 @@ def test_every_change_of_a_stack_is_within_the_rights(
     )
     s3 = {"bucket": "models", "endpoint": "http://s3:9000", "secretName": "keys"}
     shop.make({"stores": {"artifacts": {"s3": s3}}, "autoscaling": {}, "rollout": {"historyLimit": 1}})
-    until("the autoscaler is there", lambda: kube.list(kinds.AUTOSCALER, space), 20)
-    until("a version answers", shop.live, 60)
+    until("the autoscaler is there", lambda: kube.list(kinds.AUTOSCALER, space), PATIENCE)
+    until("a version answers", shop.live, PATIENCE)
     shop.change({"autoscaling": None, "stores": {"valkey": {"external": {"host": "elsewhere"}}}})
     ready(shop)
     assert kube.list(kinds.AUTOSCALER, space) == kube.list(kinds.STATEFUL_SET, space) == []
     for seed in (1, 2, 3):
         before = shop.live()
         shop.change({"training": {"seed": seed}})
-        until("the new version answers", lambda old=before: shop.live() not in {"", old}, 60)  # type: ignore[misc]
-    until("only one old version is kept", lambda: len(shop.versions()) == 2, 20)
+        until("the new version answers", lambda old=before: shop.live() not in {"", old}, PATIENCE)  # type: ignore[misc]
+    until("only one old version is kept", lambda: len(shop.versions()) == 2, PATIENCE)
     kube.delete(kinds.RECOMMENDER_STACK, space, STACK)
-    until("the stack is gone", lambda: not shop.read(), 30)
+    until("the stack is gone", lambda: not shop.read(), PATIENCE)
     assert shop.versions() == []
     assert f"{STACK}-delete-packages" in hands.jobs
 
@@ -216,9 +218,9 @@ def test_every_change_of_a_stack_is_within_the_rights(
 def two(start: Start) -> tuple[OperatorProcess, OperatorProcess]:
     """Leader and stand-by."""
     one, other = start("one"), start("other")
-    until("one leads", lambda: one.leads() or other.leads(), 20)
+    until("one leads", lambda: one.leads() or other.leads(), PATIENCE)
     leader, standby = (one, other) if one.leads() else (other, one)
-    until("the other is ready too", lambda: standby.status("/readyz") == 200, 20)
+    until("the other is ready too", lambda: standby.status("/readyz") == 200, PATIENCE)
     return leader, standby
 
 
@@ -228,7 +230,7 @@ def test_another_goes_on_when_the_leader_is_killed_in_training(
     leader, standby = two(start)
     hands.hold = Step.TRAIN_RETRIEVAL
     shop.make({})
-    until("the step runs", lambda: shop.job(Step.TRAIN_RETRIEVAL), 60)
+    until("the step runs", lambda: shop.job(Step.TRAIN_RETRIEVAL), PATIENCE)
     assert standby.writes() == 0
     assert not standby.leads()
     transitions = lease(kube)["leaseTransitions"]
@@ -257,8 +259,8 @@ def test_a_leader_that_was_paused_does_not_write_when_it_wakes(
     until("the other leads", standby.leads, 15)
     hands.hold = Step.INGEST
     shop.make({})
-    until("the first step runs", lambda: shop.job(Step.INGEST), 30)
-    until("nothing moves", lambda: quiet(standby, shop), 20)
+    until("the first step runs", lambda: shop.job(Step.INGEST), PATIENCE)
+    until("nothing moves", lambda: quiet(standby, shop), PATIENCE)
     before = shop.children()
     leader.wake()
     assert leader.wait() == LOST
@@ -270,7 +272,7 @@ def test_a_stopped_leader_hands_over_at_once(
 ) -> None:
     leader, standby = two(start)
     shop.make({})
-    until("the first step runs", lambda: shop.job(Step.INGEST), 30)
+    until("the first step runs", lambda: shop.job(Step.INGEST), PATIENCE)
     began = time.monotonic()
     assert leader.terminate() == 0
     until("the other leads", standby.leads, 4)
@@ -278,7 +280,7 @@ def test_a_stopped_leader_hands_over_at_once(
     with capsys.disabled():
         print(f"\nthe leader was stopped: another led after {took:.1f} s")
     assert took < 4
-    until("the next step runs", lambda: shop.job(Step.FEATURES), 20)
+    until("the next step runs", lambda: shop.job(Step.FEATURES), PATIENCE)
 
 
 @pytest.mark.parametrize("values", [("watchNamespaces={{{space}}}",)])
@@ -288,10 +290,10 @@ def test_killed_in_every_step_it_ends_well(start: Start, hands: Hands, shop: Sho
     shop.make({})
     for step in Step:
         hands.hold = step
-        until(f"step {step} runs", lambda of=step: shop.job(of), 30)  # type: ignore[misc]
+        until(f"step {step} runs", lambda of=step: shop.job(of), PATIENCE)  # type: ignore[misc]
         operator.kill()
         hands.hold = None
-        until(f"step {step} ends unseen", lambda of=step: ended(shop.job(of)), 10)  # type: ignore[misc]
+        until(f"step {step} ends unseen", lambda of=step: ended(shop.job(of)), PATIENCE)  # type: ignore[misc]
         operator = start("one")  # the same pod: kubelet starts its container anew
     ready(shop)
     assert [len(lives) for lives in hands.jobs.values()] == [1] * len(Step)
@@ -309,7 +311,7 @@ def test_what_somebody_changed_is_put_back(
     """Drift is seen by who owns a field; a settled stack still costs nothing."""
     start("a")
     shop.make({"serving": {"replicas": 2}})
-    until("the stack is ready", shop.is_ready, 60)
+    until("the stack is ready", shop.is_ready, PATIENCE)
     kube.kubectl("-n", space, "scale", f"deployment/{names.gateway(STACK)}", "--replicas=5")
     kube.kubectl("-n", space, "label", f"service/{STACK}", f"{names.STACK}=other", "--overwrite")
 
@@ -328,7 +330,7 @@ def test_an_autoscaler_takes_over_without_a_dip(
     """The number of pods is given away, not dropped to its default of one."""
     start("a")
     shop.make({"serving": {"replicas": 3}})
-    until("the stack is ready", shop.is_ready, 60)
+    until("the stack is ready", shop.is_ready, PATIENCE)
     shop.change({"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
 
     def handed_over() -> bool:
@@ -338,4 +340,4 @@ def test_an_autoscaler_takes_over_without_a_dip(
             deployment, "spec", "replicas"
         )
 
-    until("the operator holds the number no more", handed_over, 60)
+    until("the operator holds the number no more", handed_over, PATIENCE)

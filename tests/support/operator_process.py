@@ -25,7 +25,7 @@ def until(what: str, check: Callable[[], T], seconds: float) -> T:
         if found := check():
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 class OperatorProcess:

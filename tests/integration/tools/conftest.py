@@ -1,16 +1,15 @@
-"""One API server with recstack's CRDs, and a namespace a test."""
+"""A namespace a test, on the API server of all integration tests."""
 
 import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from recstack_lab import apiserver
+from kube import Kube
 from recstack_lab.binaries import binary
 
 ROOT = Path(__file__).parents[3]
@@ -74,13 +73,8 @@ def condition(
 
 
 @pytest.fixture(scope="package")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with apiserver.start(tmp_path_factory.mktemp("apiserver")) as found:
-        kubectl = [str(binary("kubectl")), "--kubeconfig", str(found)]
-        subprocess.run([*kubectl, "apply", "-f", str(ROOT / "crds"), "-o", "name"], check=True, timeout=60)
-        wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]
-        subprocess.run([*kubectl, *wait], check=True, timeout=60)
-        yield found
+def kubeconfig(kube: Kube) -> Path:
+    return kube.kubeconfig
 
 
 @pytest.fixture
