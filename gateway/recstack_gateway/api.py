@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from recstack_triton_templates.seen_keys import SeenKeys
@@ -13,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from recstack_gateway import metrics, problems
+from recstack_gateway.browse import Browse
 from recstack_gateway.errors import Unavailable
+from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.seen import SeenWriter
@@ -42,6 +45,10 @@ class RecommendBody(_Body):
         max_length=64,
         description="Raw value by column of the log; time defaults to now, other columns to unknown; columns "
         "that no feature uses are ignored.",
+    )
+    explain: bool = Field(
+        False,
+        description="Also tell milliseconds by stage, candidates by step, and where each item came from.",
     )
 
 
@@ -80,6 +87,7 @@ class Api:
         app = FastAPI(title="recstack gateway", version="1", docs_url=None, redoc_url=None)
         app.add_exception_handler(Problem, problems.handle)
         app.add_exception_handler(HTTPException, problems.handle_http)
+        app.add_exception_handler(RequestValidationError, problems.handle_validation)
         documented = (
             ("/v1/recommend", self.recommend, "POST", RecommendBody),
             ("/v1/events", self.events, "POST", EventsBody),
@@ -93,6 +101,8 @@ class Api:
             app.add_api_route(
                 path, endpoint, methods=[method], response_class=Response, openapi_extra=_describe(body)
             )
+        Browse(self._versions, events=self._seen is not None).add_to(app)
+        Pages().add_to(app)
         return app
 
     async def recommend(self, request: Request) -> Response:
@@ -210,18 +220,12 @@ async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
     try:
         return adapter.validate_json(content or b"{}")
     except ValidationError as error:
-        raise Problem(422, "; ".join(_sentence(one) for one in error.errors(include_url=False)[:5])) from None
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+        raise Problem(422, problems.sentences(error.errors(include_url=False))) from None
 
 
 def _describe(body: type[BaseModel] | None) -> dict[str, Any]:
     """OpenAPI of a route whose body is read here, not by FastAPI."""
-    problem = {"description": "Problem (RFC 9457)", "content": {problems.CONTENT_TYPE: {}}}
-    described: dict[str, Any] = {"responses": {"default": problem}}
+    described: dict[str, Any] = {"responses": {"default": problems.DESCRIPTION}}
     if body is not None:
         schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
         described["requestBody"] = {"content": {"application/json": {"schema": schema}}}

@@ -94,6 +94,10 @@ class Versions:
             for name, one in self._held.items()
         }
 
+    def folder(self, version: Version) -> Path:
+        """Where its package lies on disk."""
+        return self._packages / version.planned.digest.removeprefix("sha256:")
+
     def ready(self) -> bool:
         """Whether the version that answers made a real inference lately."""
         return self.route is not None and time.monotonic() - self.route.answered_at < READY_SECONDS

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recstack_triton_templates.errors import BadRequest
+from recstack_triton_templates.explain import Trace, Watch
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request, parse
@@ -24,10 +25,14 @@ from recstack_triton_templates.stages.unroll_features import unroll
 
 @dataclass(frozen=True)
 class Reply:
-    """Items in order. ``degraded``: what the user saw could not be read, so nothing was filtered."""
+    """Items in order. ``degraded``: what the user saw could not be read, so nothing was filtered.
+
+    ``explain``: how it came about, if the request asked.
+    """
 
     items: list[dict[str, Any]]
     degraded: bool
+    explain: dict[str, Any] | None = None
 
 
 class Recommender:
@@ -48,7 +53,10 @@ class Recommender:
             reply = self.recommend(parse(content))
         except BadRequest as error:
             return json.dumps({"problem": str(error)}).encode()
-        value = {"items": reply.items, "degraded": reply.degraded}
+        value: dict[str, Any] = {"items": reply.items}
+        if reply.explain is not None:
+            value["explain"] = reply.explain
+        value["degraded"] = reply.degraded
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
     def recommend(self, request: Request) -> Reply:
@@ -57,16 +65,32 @@ class Recommender:
         Raises:
             BadRequest: a context value of the wrong type.
         """
-        package = self._package
-        context = package.context_transform(package.context(request.context, self._clock()))
+        package, trace = self._package, Trace() if request.explain else Watch()
+        raw = package.context(request.context, self._clock())
+        trace.lap("context_preprocessor")
         known = None if request.user_id is None else package.users.get(request.user_id)
+        trace.lap("feast_user_lookup")
         user = package.user_transform(known or {})
+        trace.lap("nvt_user_transform")
+        context = package.context_transform(raw)
+        trace.lap("nvt_context_transform")
+        query = package.query_tower(user)
+        trace.lap("query_tower")
         seen, degraded = self._seen_by(request)
-        rows = self._candidates(user, request.candidates or self._settings.candidates, seen)
-        features = unroll(user | context, package.items(rows), len(rows))
+        rows = self._candidates(
+            query, request.candidates or self._settings.candidates, trace.watched(seen), trace
+        )
+        items = package.items(rows)
+        trace.lap("feast_item_lookup")
+        features = unroll(user | context, items, len(rows))
+        trace.lap("unroll_features")
         scores = package.ranker(features, len(rows))
+        trace.lap("dlrm_ranking")
         order = self._order(scores, request)
-        return Reply(package.decoder(rows[order], scores[order]), degraded)
+        trace.lap("softmax_sampling")
+        decoded = package.decoder(rows[order], scores[order])
+        trace.lap("item_id_decoder")
+        return Reply(decoded, degraded, trace.explain(decoded, order, len(rows), len(package.items.ids)))
 
     def _seen_by(self, request: Request) -> tuple[Seen | None, bool]:
         if self._seen is None or request.user_id is None or request.plain:
@@ -76,16 +100,19 @@ class Recommender:
         except SeenUnavailable:
             return None, True
 
-    def _candidates(self, user: dict[str, Array], count: int, seen: Seen | None) -> Array:
+    def _candidates(self, query: Array, count: int, seen: Seen | None, trace: Watch) -> Array:
         package = self._package
-        query = package.query_tower(user)
 
         def retrieve(wanted: int) -> Array:
+            trace.lap("filter_seen_items")  # of the round before, when too few were unseen
             rows = package.retrieval(query, wanted)[0][0]
             found: Array = rows[rows >= 0]
+            trace.retrieved("faiss_retrieval", len(found))
             return found
 
-        return retrieve_unseen(retrieve, package.items.ids, count, seen)
+        rows = retrieve_unseen(retrieve, package.items.ids, count, seen)
+        trace.lap("filter_seen_items")
+        return rows
 
     def _order(self, scores: Array, request: Request) -> Array:
         count = self._settings.top_k if request.k is None else request.k

@@ -16,7 +16,7 @@ class Request:
 
     ``user_id`` None: anonymous. ``context``: raw value by column of the log. ``k`` None: the setting's most.
     ``candidates`` None: the setting's. ``plain``: ranked order, neither seen filter nor diversity, for
-    probes. ``seed`` makes a sampled order repeatable.
+    probes. ``seed`` makes a sampled order repeatable. ``explain``: also say how the answer came about.
     """
 
     user_id: int | None = None
@@ -25,6 +25,7 @@ class Request:
     candidates: int | None = None
     plain: bool = False
     seed: int | None = None
+    explain: bool = False
 
 
 def parse(content: bytes) -> Request:
