@@ -13,6 +13,7 @@ from recstack_gateway.problems import Problem
 from recstack_gateway.versions import Versions
 
 PAGE = 24
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class SchemaReply(BaseModel):
@@ -66,16 +67,22 @@ class Browse:
         query: Annotated[
             str, Query(max_length=200, description="Words of the title, or an id; empty: all.")
         ] = "",
-        after: Annotated[int | None, Query(ge=-(2**63), lt=2**63, description="Only greater ids.")] = None,
+        after: Annotated[Int64 | None, Query(description="Only greater ids.")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = PAGE,
+        id: Annotated[
+            list[Int64] | None,
+            Query(max_length=100, description="These items, in this order; the rest does not count then."),
+        ] = None,
     ) -> ItemsReply:
         """The catalog of the live version, by rising id."""
         name, catalog = await self._live()
+        if id is not None:
+            return ItemsReply(version=name, items=catalog.get(id), next=None)
         found, more = await asyncio.to_thread(catalog.find, query, after, limit)
         return ItemsReply(version=name, items=found, next=found[-1].id if more else None)
 
     async def _live(self) -> tuple[str, Catalog]:
-        """Name and catalog of the live version; read when somebody first asks, as serving needs none of it."""
+        """Name and catalog of the live version, read when somebody first asks: serving needs none of it."""
         version = self._versions.route
         if version is None:
             raise Problem(503, "no version is live in this pod yet", {"Retry-After": "2"})

@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 Raw = int | float | str
 VALUES = 100
 """Known values of a category that are told; the first in order when there are more."""
-EXAMPLES = 6
+EXAMPLES = 4
 
 
 class Ids(BaseModel):
@@ -91,6 +91,13 @@ class Catalog:
                     return found, True
                 found.append(self._item(row))
         return found, False
+
+    def get(self, ids: Sequence[int]) -> list[Item]:
+        """The items of ``ids``, in their order; those that there are not are left out."""
+        if len(self._ids) == 0:
+            return []
+        rows = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        return [self._item(row) for row, id_ in zip(rows.tolist(), ids, strict=True) if self._ids[row] == id_]
 
     def _item(self, row: int) -> Item:
         features = {column: decode(row) for column, decode in self._raw.items()}

@@ -6,6 +6,22 @@ from typing import Any
 from recstack_triton_templates.stages.filter_seen_items import Seen
 from recstack_triton_templates.stages.transforms import Array
 
+STAGES = (
+    "context_preprocessor",
+    "feast_user_lookup",
+    "nvt_user_transform",
+    "nvt_context_transform",
+    "query_tower",
+    "faiss_retrieval",
+    "filter_seen_items",
+    "feast_item_lookup",
+    "unroll_features",
+    "dlrm_ranking",
+    "softmax_sampling",
+    "item_id_decoder",
+)
+"""In the order of a request; retrieval and filter take turns when too few are unseen."""
+
 
 class Watch:
     """Watches nothing: what a request gets that did not ask, so that it pays a few empty calls only."""
@@ -78,5 +94,5 @@ class Trace(Watch):
             "ranked": ranked,
             "returned": len(items),
         }
-        stages = {stage: round(ms, 4) for stage, ms in self._stages.items()}
+        stages = {stage: round(self._stages[stage], 4) for stage in STAGES if stage in self._stages}
         return {"stages": stages, "candidates": counts}

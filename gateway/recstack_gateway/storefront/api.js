@@ -42,6 +42,11 @@ export async function items(query, after, limit) {
   return (await call("GET", `/v1/items?${words}`)).reply;
 }
 
+export async function byIds(ids) {
+  const words = new URLSearchParams(ids.map((id) => ["id", id]));
+  return ids.length ? (await call("GET", `/v1/items?${words}`)).reply.items : [];
+}
+
 // Adds `took`: milliseconds of the round trip and inside Triton.
 export async function recommend(person, context, k) {
   const start = performance.now();

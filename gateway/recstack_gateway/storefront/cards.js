@@ -5,8 +5,11 @@ import { picture } from "./picture.js";
 
 function facts(item) {
   const features = Object.entries(item.features ?? {});
-  if (!features.length) return null;
-  return make("ul", { class: "facts" }, ...features.slice(0, 3).map(([column, value]) => {
+  const texts = features.filter(([, value]) => typeof value !== "number");
+  const numbers = features.filter(([, value]) => typeof value === "number");
+  const chosen = [...texts.slice(0, numbers.length ? 2 : 3), ...numbers.slice(0, 1)];
+  if (!chosen.length) return null;
+  return make("ul", { class: "facts" }, ...chosen.map(([column, value]) => {
     const text = typeof value === "number" ? `${words(column)} ${value.toLocaleString("en", { maximumFractionDigits: 2 })}` : String(value);
     return make("li", { title: words(column) }, text);
   }));
@@ -32,13 +35,12 @@ export function reason(item, best) {
   return make("p", { class: "reason" },
     make("span", { class: "meter", "aria-hidden": "true" }, bar),
     make("span", { title: "what the ranking model gives it" }, `score ${item.score.toFixed(3)}`),
-    item.source_rank ? make("span", { class: "hush", title: `${item.source}, before ranking` }, `was #${item.source_rank}`) : null);
+    item.source_rank ? make("span", { class: "hush", title: "its source, and its rank there before ranking" }, `${item.source} #${item.source_rank}`) : null);
 }
 
 export function row(item, rank, mark, tone) {
   return make("li", { class: `row ${tone}` },
     make("span", { class: "rank" }, String(rank)),
     make("div", { class: "thumb" }, picture(item.id, item.title)),
-    make("span", { class: "name" }, titleOf(item)),
-    mark ? make("span", { class: "mark" }, mark) : null);
+    make("div", { class: "what" }, make("span", { class: "name" }, titleOf(item)), mark ? make("span", { class: "mark" }, mark) : null));
 }

@@ -10,6 +10,7 @@ import * as drawer from "./drawer.js";
 
 const SHOWN = 20;
 const cart = new Map();
+const facts = { version: null, items: new Map() };
 let schema = null;
 let answer = null;
 let turn = 0;
@@ -57,6 +58,7 @@ async function ask() {
   byId("rail").setAttribute("aria-busy", "true");
   try {
     const found = await api.recommend(controls.person, controls.context, Math.min(SHOWN, schema.top_k));
+    await describe(found);
     if (mine !== turn) return null;
     byId("notice").hidden = true;
     answer = found;
@@ -69,6 +71,16 @@ async function ask() {
   } finally {
     if (mine === turn) byId("rail").removeAttribute("aria-busy");
   }
+}
+
+// Gives the items what the catalog knows of them; an answer without is still one.
+async function describe(found) {
+  if (facts.version !== found.version) Object.assign(facts, { version: found.version, items: new Map() });
+  const unknown = found.items.map((item) => item.id).filter((id) => !facts.items.has(id));
+  try {
+    for (const item of await api.byIds(unknown)) facts.items.set(item.id, item.features);
+  } catch { /* shown without */ }
+  for (const item of found.items) item.features = facts.items.get(item.id);
 }
 
 function show() {
