@@ -53,13 +53,15 @@ class Browser:
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
         self.driver.quit()
 
-    def look(self, width: int = 1280, height: int = 900, **media: str) -> None:
-        """Size of the window in CSS pixels, and what the reader prefers (``color_scheme="dark"``)."""
+    def look(self, width: int = 1280, height: int = 900, dark: bool = False, moving: bool = False) -> None:
+        """Size of the window in CSS pixels, and what the reader prefers."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._cdp("Emulation.setDeviceMetricsOverride", **metrics)
-        features = [
-            {"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in media.items()
-        ]
+        prefers = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "no-preference" if moving else "reduce",
+        }
+        features = [{"name": name, "value": value} for name, value in prefers.items()]
         self._cdp("Emulation.setEmulatedMedia", features=features)
 
     def open(self, url: str) -> None:
@@ -74,14 +76,18 @@ class Browser:
         return self.wait(lambda: next(iter(self.all(css)), None), css)
 
     def all(self, css: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, css)
+        """Such elements, those that are there now."""
+        found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found
 
     def texts(self, css: str) -> list[str]:
         """Texts of all such elements, read at one moment."""
-        return self.run("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", css)  # type: ignore[no-any-return]
+        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
+        found: list[str] = self.run(script, css)
+        return found
 
     def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def wait(self, condition: Any, what: str, seconds: float = 10) -> Any:
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition(), f"{what}: not seen")
@@ -92,20 +98,21 @@ class Browser:
 
     def focus(self) -> str:
         """What has the focus, in words."""
-        return self.run(  # type: ignore[no-any-return]
+        found: str = self.run(
             "const e = document.activeElement;"
             "return e.id || e.dataset.mode || e.dataset.column || e.dataset.item || e.className || e.tagName"
         )
+        return found
 
     def read_logs(self) -> None:
         """Collect addresses that were asked, and errors and warnings of the console."""
-        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
+        for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])
-        for entry in self.driver.get_log("browser"):  # type: ignore[no-untyped-call]
+        for entry in self.driver.get_log("browser"):
             if entry["level"] in {"SEVERE", "WARNING"}:
                 self.complaints.append(entry["message"])
 
     def _cdp(self, command: str, **parameters: object) -> None:
-        self.driver.execute_cdp_cmd(command, parameters)  # type: ignore[no-untyped-call]
+        self.driver.execute_cdp_cmd(command, parameters)

@@ -218,3 +218,24 @@ def test_openapi_and_metrics(pod: Pod) -> None:
     text = pod.client.get("/metrics").text
     assert 'recstack_recommend_seconds_count{status="200"}' in text
     assert 'recstack_version_state{state="Proven",version="first"} 1.0' in text
+
+
+def test_explain_through_the_pod(pod: Pod) -> None:
+    plain = pod.recommend(user_id=40, k=5, context={"timestamp": NOW}).json()
+    _see(pod, 40, [one["id"] for one in plain["items"]])
+    reply = pod.recommend(user_id=40, k=5, context={"timestamp": NOW}, explain=True).json()
+    assert "explain" not in plain
+    counts = reply["explain"]["candidates"]
+    assert (counts["retrieved"], counts["seen_filtered"], counts["ranked"]) == (400, 5, 300)
+    assert 0 < sum(reply["explain"]["stages"].values()) < 2000
+    assert all(one["source"] == "retrieval" and one["source_rank"] >= 1 for one in reply["items"])
+    assert pod.recommend(explain=1).status_code == 422
+
+
+def test_schema_and_catalog_of_the_live_version(pod: Pod) -> None:
+    schema = pod.client.get("/v1/schema").json()
+    assert (schema["version"], schema["seen_filter"]) == ("first", True)
+    ids = [one["id"] for one in pod.recommend(k=3).json()["items"]]
+    items = pod.client.get("/v1/items", params={"id": ids}).json()["items"]
+    assert [one["id"] for one in items] == ids
+    assert all(one["features"]["category_l1"] in "abc" for one in items)

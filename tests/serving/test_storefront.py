@@ -11,8 +11,6 @@ from tests.serving.browser import Browser
 from tests.serving.conftest import Packages
 from tests.serving.pod import Pod
 
-STILL = {"reduced_motion": "reduce"}
-
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -24,7 +22,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def browser(chromium: Browser, pod: Pod) -> Iterator[Browser]:
     """Nothing may be asked of another host, and nothing complained about, whatever the test does."""
     home = f"http://127.0.0.1:{pod.port}/"
-    chromium.look(**STILL)
+    chromium.look()
     chromium.open(home)
     chromium.find("#grid .card")
     yield chromium
@@ -36,9 +34,10 @@ def browser(chromium: Browser, pod: Pod) -> Iterator[Browser]:
 
 
 def _carousel(browser: Browser) -> list[str]:
-    return browser.run(  # type: ignore[no-any-return]
+    found: list[str] = browser.run(
         "return [...document.querySelectorAll('#carousel .add')].map(e => e.dataset.item)"
     )
+    return found
 
 
 def _choose(browser: Browser, person: str) -> list[str]:
@@ -177,7 +176,7 @@ def test_by_keyboard_alone(browser: Browser) -> None:
     assert browser.focus() == "skip"
     assert browser.find(".skip").rect["y"] >= 0
     browser.press(Keys.ENTER)
-    stops = []
+    stops: list[str] = []
     while "rail" not in stops and len(stops) < 30:
         browser.press(Keys.TAB)
         stops.append(browser.focus())
@@ -207,7 +206,7 @@ def test_names_and_states_for_those_who_listen(browser: Browser) -> None:
         " !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length)).map(e => e.outerHTML)"
     )
     assert nameless == []
-    assert browser.find('[aria-pressed="true"]').get_attribute("data-mode") == "8"
+    assert browser.find('[aria-pressed="true"]').get_attribute("data-mode") == "10"
     assert browser.find("#carousel .add").get_attribute("aria-label").startswith("Add Título")
     levels = browser.run("return [...document.querySelectorAll('h1,h2,h3')].map(e => e.tagName).join('')")
     assert levels.startswith("H1H2H3")
@@ -216,14 +215,15 @@ def test_names_and_states_for_those_who_listen(browser: Browser) -> None:
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_on_a_phone_nothing_sticks_out(browser: Browser, width: int) -> None:
-    browser.look(width, 844, **STILL)
+    browser.look(width, 844)
     _choose(browser, str(width - 290))
     browser.find("#carousel .add").click()
     browser.wait(lambda: browser.find("#compare").is_displayed(), "the comparison")
     assert browser.run("return document.documentElement.scrollWidth") == width
     out = browser.run(
         "return [...document.querySelectorAll('main *, header *')]"
-        ".filter(e => !e.closest('.rail, .chips, svg') && e.getBoundingClientRect().width && e.getBoundingClientRect().right > innerWidth + 1)"
+        ".filter(e => !e.closest('.rail, .chips, svg') && e.getBoundingClientRect().width"
+        " && e.getBoundingClientRect().right > innerWidth + 1)"
         ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert out == []
@@ -240,7 +240,7 @@ def test_on_a_phone_nothing_sticks_out(browser: Browser, width: int) -> None:
 
 def _contrast(browser: Browser, css: str) -> float:
     """Contrast of an element's text to what is behind it, by WCAG 2."""
-    return browser.run(  # type: ignore[no-any-return]
+    ratio: float = browser.run(
         """
         const light = (colour) => {
           const [r, g, b] = colour.match(/[0-9.]+/g).map(Number).map((v) => v / 255)
@@ -255,11 +255,12 @@ def _contrast(browser: Browser, css: str) -> float:
         """,
         css,
     )
+    return ratio
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_can_be_read(browser: Browser, scheme: str) -> None:
-    browser.look(color_scheme=scheme, **STILL)
+    browser.look(dark=scheme == "dark")
     _choose(browser, "45" if scheme == "dark" else "46")
     browser.find("#carousel .add").click()
     browser.wait(lambda: browser.find("#compare").is_displayed(), "the comparison")
@@ -275,7 +276,7 @@ def test_light_and_dark_can_be_read(browser: Browser, scheme: str) -> None:
 def test_motion_only_for_those_who_want_it(browser: Browser) -> None:
     moves = "return getComputedStyle(document.querySelector('.card')).transitionDuration"
     assert browser.run(moves) == "0s"
-    browser.look(reduced_motion="no-preference")
+    browser.look(moving=True)
     assert browser.run(moves) == "0.2s"
 
 

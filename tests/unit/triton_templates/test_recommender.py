@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from recstack_triton_templates import package
+from recstack_triton_templates.explain import STAGES
 from recstack_triton_templates.recommender import Recommender
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
@@ -169,3 +170,49 @@ def test_parts_that_disagree_are_refused(folders: dict[str, Path], tmp_path: Pat
     (tmp_path / "titles.json").write_text("[]")
     with pytest.raises(ValueError, match="disagree about the number of items"):
         package.load(tmp_path)
+
+
+@pytest.mark.parametrize("seen", [0, 40])
+def test_explain_tells_how_without_changing_what(make: Make, seen: int) -> None:
+    wanted = [one["id"] for one in make(candidates=50).recommend(Request(1, k=50)).items]
+    recommender = make(candidates=50, seen=set(wanted[:seen]))
+    plain, told = (recommender.recommend(Request(1, k=7, explain=explain)) for explain in (False, True))
+    assert plain.explain is None
+    assert [(one["id"], one["score"]) for one in told.items] == [
+        (one["id"], one["score"]) for one in plain.items
+    ]
+    assert told.explain is not None
+    stages = told.explain["stages"]
+    assert list(stages) == list(STAGES)
+    assert all(ms >= 0 for ms in stages.values())
+    assert told.explain["candidates"] == {
+        "catalog": RETAIL.items,
+        "retrieved": 100 if seen else 50,
+        "seen_filtered": seen,
+        "ranked": 50,
+        "returned": 7,
+    }
+
+
+def test_explain_tells_where_an_item_came_from(make: Make) -> None:
+    items = make(candidates=20).recommend(Request(1, explain=True)).items
+    assert {one["source"] for one in items} == {"retrieval"}
+    assert sorted(one["source_rank"] for one in items) == list(range(1, 21))
+    best = make(candidates=1).recommend(Request(1)).items[0]["id"]
+    assert next(one["id"] for one in items if one["source_rank"] == 1) == best
+
+
+def test_explain_counts_the_last_round_of_an_over_fetch(make: Make) -> None:
+    left = {1003, 1004}
+    told = make(seen=set(range(1000, 1400)) - left, candidates=10).recommend(Request(1, explain=True))
+    assert told.explain is not None
+    counts = told.explain["candidates"]
+    assert (counts["retrieved"], counts["seen_filtered"], counts["ranked"]) == (400, 398, 2)
+
+
+def test_explain_in_json_leaves_the_end_as_it_is(make: Make) -> None:
+    content = make().answer(b'{"k": 1, "explain": true}')
+    assert content.endswith(b'"degraded":false}')
+    assert set(json.loads(content)) == {"items", "explain", "degraded"}
+    assert b"explain" not in make().answer(b'{"k": 1}')
+    assert b"source" not in make().answer(b'{"k": 1, "explain": false}')
