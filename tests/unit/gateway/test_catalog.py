@@ -106,6 +106,9 @@ def test_pages_have_every_item_once(folders: dict[str, Path]) -> None:
         ("1000", [1000]),
         ("102 titulo", [1020, 1021, 1022, 1023, 1024, 1025, 1026, 1027, 1028, 1029, 1102]),
         ("no such", []),
+        ("9" * 30, []),
+        ("999", []),
+        ("1399\\n", []),
         (".*", []),
     ],
 )
@@ -118,3 +121,13 @@ def test_items_by_id_keep_the_order(folders: dict[str, Path]) -> None:
     wanted = [1399, 5, 1000, 2**63 - 1, -(2**63), 1001]
     assert [one.id for one in catalog.get(wanted)] == [1399, 1000, 1001]
     assert catalog.get([1000])[0].title is None
+
+
+def test_a_search_goes_on_behind_an_id_as_behind_any_other(folders: dict[str, Path]) -> None:
+    catalog = Catalog(folders["retail"])
+    every = _ids(catalog, "1", limit=400)
+    assert every == list(range(1001, 1400))
+    assert _ids(catalog, "1", 1390, 3) == [1391, 1392, 1393]
+    assert catalog.find("1000", 1000, 5) == ([], False)
+    assert catalog.find("titulo", 1394, 5)[1] is False
+    assert catalog.find("titulo", 1393, 5)[1] is True
