@@ -92,7 +92,7 @@ class World:
             for name, digest in digests.items()
         ]
         seen = plan.SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
-        serving = plan.Serving(top_k=10, seen_filter=seen)
+        serving = plan.Serving(top_k=10, candidates=300, seen_filter=seen)
         return Plan(
             generation=self._generation, live=live, versions=tuple(entries), drain=drain, serving=serving
         )
