@@ -163,7 +163,7 @@ class Api:
     async def _recommend_batch(self, request: Request) -> Response:
         asked: list[RecommendBody | Problem] = list((await _read(request, _BATCH)).requests)
         plan, version = self._live()
-        most = max(1, min(BATCH_LIMIT, BATCH_ROWS // plan.serving.candidates))
+        most = batch_limit(plan.serving.candidates)
         if len(asked) > most:
             raise Problem(
                 422, f"requests: at most {most} in one call; this stack ranks many candidates of each"
@@ -248,6 +248,11 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def batch_limit(candidates: int) -> int:
+    """Most requests in one call of a stack that ranks so many ``candidates`` of each."""
+    return max(1, min(BATCH_LIMIT, BATCH_ROWS // candidates))
 
 
 class _Refusal(BaseModel):

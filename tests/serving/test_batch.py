@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recstack_gateway.api import batch_limit
 
 from tests.serving.pod import Pod
 from tests.serving.sample_package import NOW
@@ -97,6 +98,11 @@ def test_a_call_that_is_wrong_as_a_whole(pod: Pod, content: bytes, status: int, 
 
 def test_the_most_that_is_allowed(pod: Pod) -> None:
     assert all(len(one["items"]) == 100 for one in _batch(pod, *({"user_id": n} for n in range(128))))
+
+
+@pytest.mark.parametrize(("candidates", "most"), [(1, 128), (300, 128), (512, 128), (1000, 65), (10_000, 6)])
+def test_the_limit_follows_what_must_be_ranked(candidates: int, most: int) -> None:
+    assert batch_limit(candidates) == most
 
 
 def test_it_is_described_and_measured(pod: Pod) -> None:

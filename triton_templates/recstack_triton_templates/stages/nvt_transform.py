@@ -43,6 +43,8 @@ class Transforms:
 
         Requests with the same columns of the same kinds go through together.
         """
+        if len(raws) == 1:
+            return self(raws[0])
         alike: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
         for place, raw in enumerate(raws):
             alike[tuple((column, value.dtype.kind) for column, value in raw.items())].append(place)
