@@ -8,7 +8,6 @@ import numpy as np
 from recstack_triton_templates.stages.onnx import Network
 from recstack_triton_templates.stages.transforms import Array
 
-
 ROWS = 2048
 """Rows of one run, of a batch of requests: what lies between the layers stays small, and so does memory."""
 
