@@ -1,11 +1,11 @@
 """Latency of POST /v1/recommend at concurrency 1 through a real gateway, Triton and Valkey.
 
-    python benchmarks/serving_latency.py [--artifacts DIR --digest sha256:…] [--requests N]
+    python benchmarks/serving_latency.py [--artifacts DIR --digest sha256:…] [--requests N] [--graph ensemble]
 
 Run it with the serving image's packages. Without a package it makes a small one, whose networks cost next to
 nothing. Prints where the time of the stages goes, in this process, then one line of JSON: milliseconds at the
-caller, inside Triton (gRPC included), and of the stages alone. Users are mixed: known, unknown, anonymous;
-half of the known have seen 20 items.
+caller, inside Triton (gRPC included), and of the stages alone; and requests a second in batches of several
+sizes. Users are mixed: known, unknown, anonymous; half of the known have seen 20 items.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
@@ -33,6 +34,9 @@ from tests.serving.sample_package import RETAIL, SamplePackage
 from tests.serving.valkey_server import ValkeyServer
 
 WARM_UP = 200
+BATCHES = (1, 8, 32, 128)
+METHODS = {"context_transform": "batch", "user_transform": "batch", "users": "known"}
+"""Stages that the graph does not call themselves."""
 
 
 def _bodies(users: list[int]) -> Iterator[dict[str, Any]]:
@@ -72,6 +76,29 @@ def _through_the_pod(pod: Pod, users: list[int], requests: int) -> dict[str, Any
     return {"gateway_ms": _percentiles(gateway), "triton_ms": _percentiles(triton)}
 
 
+def _in_batches(pod: Pod, users: list[int], requests: int) -> dict[str, Any]:
+    """Requests a second of one caller, by the size of its batches; ``single`` through POST /v1/recommend."""
+    bodies, rates = _bodies(users), {}
+    connection = http.client.HTTPConnection("127.0.0.1", pod.port)
+    for size in (0, *BATCHES):
+        path = "/v1/recommend:batch" if size else "/v1/recommend"
+        calls = max(5, requests // max(1, size))
+        contents = [
+            json.dumps({"requests": list(itertools.islice(bodies, size))} if size else next(bodies))
+            for _ in range(calls)
+        ]
+        start = time.perf_counter()
+        for content in contents:
+            connection.request("POST", path, content)
+            response = connection.getresponse()
+            answer = response.read()
+            if response.status != 200:
+                raise RuntimeError(answer)
+        rates[str(size) if size else "single"] = round(calls * max(1, size) / (time.perf_counter() - start))
+    connection.close()
+    return {"requests_per_second_by_batch": rates}
+
+
 def _stages(folder: Path, users: list[int], requests: int) -> tuple[dict[str, Any], dict[str, float]]:
     """The fused graph in this process, and the mean microseconds of each stage; no Valkey."""
     faiss.omp_set_num_threads(1)
@@ -90,6 +117,9 @@ def _stages(folder: Path, users: list[int], requests: int) -> tuple[dict[str, An
     class Timed:
         def __getattr__(self, name: str) -> Any:
             found = getattr(loaded, name)
+            if name in METHODS:
+                method = METHODS[name]
+                return SimpleNamespace(**{method: timed(name, getattr(found, method))})
             return timed(name, found) if callable(found) and name != "items" else found
 
     def run(recommender: Recommender) -> list[float]:
@@ -114,6 +144,7 @@ def main() -> None:
     parser.add_argument("--artifacts", type=Path, help="folder that holds packages/<hex>")
     parser.add_argument("--digest", help="package, sha256:<hex>")
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--graph", choices=("fused", "ensemble"), default="fused")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -128,16 +159,17 @@ def main() -> None:
         with ValkeyServer(folder) as valkey:
             pod = Pod(folder, api, valkey.url)
             try:
-                pod.publish("live", pod.add_version("live", digest, artifacts))
+                pod.publish("live", pod.add_version("live", digest, artifacts, graph=arguments.graph))
                 pod.start("triton_server")
                 pod.start("main")
                 pod.wait_ready()
                 result |= _through_the_pod(pod, users, arguments.requests)
+                result |= _in_batches(pod, users, arguments.requests)
             finally:
                 pod.stop()
                 api.stop()
     print("stages, mean microseconds:", json.dumps(stages))
-    print(json.dumps({"candidates": 300, "requests": arguments.requests, **result}))
+    print(json.dumps({"graph": arguments.graph, "candidates": 300, "requests": arguments.requests, **result}))
 
 
 if __name__ == "__main__":

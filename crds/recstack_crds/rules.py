@@ -73,6 +73,7 @@ def _name(kind: str, most: int) -> Rule:
     )
 
 
+_CAP = "self.serving.diversity.maxPerValue"
 RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
     Source: (
         _rule(
@@ -131,6 +132,13 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
         ),
     ),
     RecommenderStackSpec: (
+        _rule(
+            f"!has(self.serving) || !has(self.serving.diversity) || !has({_CAP}) || "
+            "(has(self.features) && has(self.features.item) "
+            f"? self.features.item.exists(f, f.name == {_CAP}.feature) "
+            f": {_CAP}.feature in {[feature.name for feature in Features().item]})",
+            "serving.diversity.maxPerValue.feature must be the name of an item feature (features.item)",
+        ),
         _rule(
             f"{_artifacts('self')} == {_artifacts('oldSelf')}",
             "stores.artifacts is immutable: packages are not moved; make a new stack",

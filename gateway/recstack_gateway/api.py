@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 from recstack_triton_templates.seen_keys import SeenKeys
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,12 +21,19 @@ from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.seen import SeenWriter
+from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
 
 BODY_LIMIT = 1 << 20
+BATCH_LIMIT = 128
+"""Requests of a batch."""
+BATCH_ROWS = 1 << 16
+"""Candidates ranked in one call, of all its requests; while that lasts Triton answers nobody else."""
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Scalar = Annotated[str, Field(max_length=1024)] | int | float | None
 T = TypeVar("T", bound=BaseModel)
+REFUSED, DEGRADED = b'{"problem"', b'"degraded":true}'
+"""How the model's replies begin and end; they are JSON already and may be long, so nothing is parsed."""
 
 
 class _Body(BaseModel):
@@ -70,7 +78,27 @@ class EventsBody(_Body):
     events: list[EventBody] = Field(max_length=1000)
 
 
+def _or_problem(value: Any, validate: ValidatorFunctionWrapHandler) -> RecommendBody | Problem:
+    try:
+        return validate(value)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        return _problem(error)
+
+
+class BatchBody(_Body):
+    """Many requests; what is wrong with one is told in its place and does not touch the others."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    requests: list[Annotated[RecommendBody, WrapValidator(_or_problem)]] = Field(
+        max_length=BATCH_LIMIT,
+        description="Answered by one version, in this order. With more than "
+        f"{BATCH_ROWS // BATCH_LIMIT} candidates (spec.serving.candidates) fewer are allowed: requests times "
+        f"candidates may not be more than {BATCH_ROWS}.",
+    )
+
+
 _RECOMMEND = TypeAdapter(RecommendBody)
+_BATCH = TypeAdapter(BatchBody)
 _EVENTS = TypeAdapter(EventsBody)
 
 
@@ -90,6 +118,7 @@ class Api:
         app.add_exception_handler(RequestValidationError, problems.handle_validation)
         documented = (
             ("/v1/recommend", self.recommend, "POST", RecommendBody),
+            ("/v1/recommend:batch", self.recommend_batch, "POST", BatchBody),
             ("/v1/events", self.events, "POST", EventsBody),
             ("/v1/users/{user_id}/state", self.forget, "DELETE", None),
             ("/versions", self.versions, "GET", None),
@@ -117,27 +146,57 @@ class Api:
 
     async def _recommend(self, request: Request) -> Response:
         body = await _read(request, _RECOMMEND)
-        plan, version = self._versions.plan, self._versions.route
-        if version is None or plan is None:
-            raise Problem(503, "no version is live in this pod yet", {"Retry-After": "2"})
-        top = plan.serving.top_k
-        k = min(body.k or top, top)
-        content = body.model_dump_json(exclude={"k"})[:-1].encode() + b',"k":%d}' % k
+        plan, version = self._live()
         start = time.perf_counter()
-        try:
-            reply = await self._versions.infer(version, content)
-        except Unavailable as error:
-            raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
+        reply = await self._ask(version, _line(body, plan.serving.top_k))
         seconds = time.perf_counter() - start
         metrics.INFER.observe(seconds)
-        if reply.startswith(b'{"problem"'):
-            raise Problem(422, _Refusal.model_validate_json(reply).problem)
-        if reply.endswith(b'"degraded":true}'):
+        if reply.startswith(REFUSED):
+            raise _refusal(reply)
+        if reply.endswith(DEGRADED):
             metrics.DEGRADED.inc()
-        # The reply is JSON already and may be long: the name is put in front, nothing is parsed.
+        # The name is put in front.
         content = b'{"version":"%b",%b' % (version.planned.name.encode(), reply[1:])
         timing = {"Server-Timing": f"triton;dur={seconds * 1000:.3f}"}
         return Response(content, headers=timing, media_type="application/json")
+
+    async def recommend_batch(self, request: Request) -> Response:
+        """Recommend to many users in one call; for offline use, as it delays those who ask meanwhile."""
+        start = time.perf_counter()
+        try:
+            response = await self._recommend_batch(request)
+        except Problem as problem:
+            response = problems.response(problem)
+        metrics.BATCH.labels(response.status_code).observe(time.perf_counter() - start)
+        return response
+
+    async def _recommend_batch(self, request: Request) -> Response:
+        asked: list[RecommendBody | Problem] = list((await _read(request, _BATCH)).requests)
+        plan, version = self._live()
+        most = batch_limit(plan.serving.candidates)
+        if len(asked) > most:
+            raise Problem(
+                422, f"requests: at most {most} in one call; this stack ranks many candidates of each"
+            )
+        lines = [_line(one, plan.serving.top_k) for one in asked if not isinstance(one, Problem)]
+        answers = iter((await self._ask(version, b"\n".join(lines))).split(b"\n") if lines else [])
+        replies = [one if isinstance(one, Problem) else next(answers) for one in asked]
+        metrics.DEGRADED.inc(sum(isinstance(one, bytes) and one.endswith(DEGRADED) for one in replies))
+        name = version.planned.name.encode()
+        content = b'{"version":"%b","replies":[%b]}' % (name, b",".join(map(_in_place, replies)))
+        return Response(content, media_type="application/json")
+
+    def _live(self) -> tuple[Plan, Version]:
+        plan, version = self._versions.plan, self._versions.route
+        if version is None or plan is None:
+            raise Problem(503, "no version is live in this pod yet", {"Retry-After": "2"})
+        return plan, version
+
+    async def _ask(self, version: Version, content: bytes) -> bytes:
+        try:
+            return await self._versions.infer(version, content)
+        except Unavailable as error:
+            raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
 
     async def events(self, request: Request) -> Response:
         """Tell what users did; the items count as seen from the next recommendation on."""
@@ -201,8 +260,29 @@ class Api:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+def batch_limit(candidates: int) -> int:
+    """Most requests in one call of a stack that ranks so many ``candidates`` of each."""
+    return max(1, min(BATCH_LIMIT, BATCH_ROWS // candidates))
+
+
 class _Refusal(BaseModel):
     problem: str
+
+
+def _line(body: RecommendBody, top: int) -> bytes:
+    """The request as the model takes it."""
+    return body.model_dump_json(exclude={"k"})[:-1].encode() + b',"k":%d}' % min(body.k or top, top)
+
+
+def _refusal(reply: bytes) -> Problem:
+    return Problem(422, _Refusal.model_validate_json(reply).problem)
+
+
+def _in_place(reply: bytes | Problem) -> bytes:
+    """One reply within a batch: the model's own JSON, or a problem."""
+    if isinstance(reply, bytes) and not reply.startswith(REFUSED):
+        return reply
+    return problems.content(_refusal(reply) if isinstance(reply, bytes) else reply).encode()
 
 
 def _keys(plan: Plan, scope: str) -> SeenKeys:
@@ -220,7 +300,11 @@ async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
     try:
         return adapter.validate_json(content or b"{}")
     except ValidationError as error:
-        raise Problem(422, problems.sentences(error.errors(include_url=False))) from None
+        raise _problem(error) from None
+
+
+def _problem(error: ValidationError) -> Problem:
+    return Problem(422, problems.sentences(error.errors(include_url=False)))
 
 
 def _describe(body: type[BaseModel] | None) -> dict[str, Any]:

@@ -7,6 +7,12 @@ _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0
 RECOMMEND = Histogram(
     "recstack_recommend_seconds", "Time of POST /v1/recommend, by HTTP status.", ["status"], buckets=_SECONDS
 )
+BATCH = Histogram(
+    "recstack_recommend_batch_seconds",
+    "Time of POST /v1/recommend:batch, by HTTP status.",
+    ["status"],
+    buckets=_SECONDS,
+)
 INFER = Histogram(
     "recstack_triton_seconds", "Time of a request inside Triton, gRPC included.", buckets=_SECONDS
 )

@@ -31,6 +31,7 @@ class Serving(_Part):
     """What of ``spec.serving`` concerns the gateway."""
 
     top_k: int
+    candidates: int
     seen_filter: SeenFilter
 
 

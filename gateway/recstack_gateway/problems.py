@@ -22,15 +22,20 @@ class Problem(Exception):
         self.status, self.detail, self.headers = status, detail, headers
 
 
-def response(problem: Problem) -> Response:
-    """The reply of a problem."""
+def content(problem: Problem) -> str:
+    """The problem as JSON."""
     value = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
     }
-    return Response(json.dumps(value), problem.status, headers=problem.headers, media_type=CONTENT_TYPE)
+    return json.dumps(value)
+
+
+def response(problem: Problem) -> Response:
+    """The reply of a problem."""
+    return Response(content(problem), problem.status, headers=problem.headers, media_type=CONTENT_TYPE)
 
 
 async def handle(request: Request, error: Exception) -> Response:

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import PACKAGE_LINK, model_name
 
 from recstack_gateway.errors import Refused
@@ -24,15 +26,19 @@ def written(repository: Path, version: str, source: str) -> bool:
 
 
 def write(repository: Path, version: str, source: str, files: Mapping[str, bytes]) -> None:
-    """Write a version's files; the mark comes last.
+    """Write a version's files in place of those before; the mark comes last.
 
     Raises:
         Refused: files that are not of this version.
     """
     folder = model_name(version)
     for path in map(PurePosixPath, files):
-        if path.parts[0] != folder or ".." in path.parts:
-            raise Refused(f"ConfigMap {source} holds {path}, which is not under {folder}/")
+        if split_name(path.parts[0])[1] != version or ".." in path.parts:
+            raise Refused(f"ConfigMap {source} holds {path}, which is not of version {version}")
+    (repository / folder / _MARK).unlink(missing_ok=True)
+    for old in repository.glob(f"*--{version}"):  # the parts of another graph
+        if split_name(old.name)[1] == version and not any(path.startswith(f"{old.name}/") for path in files):
+            shutil.rmtree(old)
     for path_text, content in files.items():
         target = repository / path_text
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import grpc
-from recstack_triton_templates.render import REPLY, REQUEST
+from recstack_triton_templates.graph import REPLY, REQUEST
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from recstack_gateway.errors import Refused, Unavailable

@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from recstack_triton_templates.graph import split_name
+from recstack_triton_templates.render import model_name
+
 from recstack_gateway import artifacts, metrics, repository
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.plan import Plan, PlannedVersion
@@ -219,12 +222,17 @@ class Versions:
             _LOG.info("%s is proven", planned.name)
 
     async def _load(self, version: Version) -> None:
-        if version.model in await self._triton.loaded():
-            if not version.reload:
-                return  # this process was restarted, or Triton only was away; the proof decides
-            await self._triton.unload(version.model)
-        await self._triton.load(version.model)
+        loaded = await self._triton.loaded()
+        if version.model in loaded and not version.reload:
+            return  # this process was restarted, or Triton only was away; the proof decides
+        await self._unload(_models(loaded, version.planned.name))
+        await self._triton.load(version.model)  # Triton loads an ensemble's parts with it, side by side
         version.reload, version.loads = False, version.loads + 1
+
+    async def _unload(self, models: set[str]) -> None:
+        """Entries first: an ensemble goes down with any of its parts, not the other way round."""
+        for model in sorted(models, key=lambda one: (one != model_name(split_name(one)[1]), one)):
+            await self._triton.unload(model)
 
     async def _prove(self, version: Version) -> None:
         try:
@@ -249,7 +257,8 @@ class Versions:
             return self._wanted_again(version)
         while True:
             try:
-                await self._triton.unload(version.model)
+                parts = _models(await self._triton.loaded(), version.planned.name)
+                await self._unload(parts | {version.model})
                 break
             except Unavailable:  # nothing is loaded in a Triton that is not there; but it may come back
                 await asyncio.sleep(RETRY_SECONDS)
@@ -290,8 +299,12 @@ class Versions:
         while True:
             try:
                 loaded = await self._triton.loaded()
-                for model in loaded - {version.model for version in self._held.values()}:
-                    await self._triton.unload(model)
+                await self._unload({model for model in loaded if split_name(model)[1] not in self._held})
                 return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
+
+
+def _models(loaded: set[str], version: str) -> set[str]:
+    """What is loaded of a version: one model, or an ensemble and its parts."""
+    return {model for model in loaded if split_name(model)[1] == version}

@@ -99,6 +99,17 @@ BAD: dict[str, tuple[Thing, str]] = {
         {"serving": {"candidates": 10}},
         "topK must not be more than candidates (defaults: topK 100, candidates 300)",
     ),
+    "cap on a feature that is none": (
+        {"serving": {"diversity": {"maxPerValue": {"feature": "colour"}}}},
+        "maxPerValue.feature must be the name of an item feature",
+    ),
+    "cap on a feature that is not declared any more": (
+        {
+            "features": {"item": [feature("a")]},
+            "serving": {"diversity": {"maxPerValue": {"feature": "category_l1"}}},
+        },
+        "maxPerValue.feature must be the name of an item feature",
+    ),
     "fewest above most": (
         {"autoscaling": {"minReplicas": 9}},
         "minReplicas must not be more than maxReplicas",
@@ -127,6 +138,20 @@ BAD: dict[str, tuple[Thing, str]] = {
 def test_a_spec_that_cannot_be_is_refused_in_words(kube: Kube, space: str, case: str) -> None:
     spec, message = BAD[case]
     assert message in refusal(kube, space, stack(spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"serving": {"diversity": {"maxPerValue": {"feature": "category_l1", "max": 2}}}},
+        {
+            "features": {"item": [feature("genre")]},
+            "serving": {"graph": "ensemble", "diversity": {"maxPerValue": {"feature": "genre"}}},
+        },
+    ],
+)
+def test_a_cap_on_a_feature_of_items_is_taken(kube: Kube, space: str, spec: dict[str, Any]) -> None:
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=stack(spec, "capped"))
 
 
 @pytest.mark.parametrize("name", ["a" * 37, "9lives", "shop.one"])

@@ -137,7 +137,7 @@ class Pod:
             "live": live,
             "versions": versions,
             "drain": drain,
-            "serving": {"replicas": 1, "topK": 100, "seenFilter": seen},
+            "serving": {"replicas": 1, "topK": 100, "candidates": 300, "seenFilter": seen},
         }
         return json.dumps(value)
 

@@ -29,8 +29,8 @@ class Watch:
     def lap(self, stage: str) -> None:
         """``stage`` ends here; it began where the one before ended."""
 
-    def retrieved(self, stage: str, count: int) -> None:
-        """A lap of retrieval that found ``count`` candidates; the last one counts."""
+    def retrieved(self, stage: str, rows: Array) -> None:
+        """A lap of retrieval that found ``rows`` [n]; the last one counts."""
 
     def watched(self, seen: Seen | None) -> Seen | None:
         """``seen``, its answers counted."""
@@ -51,12 +51,12 @@ class Watch:
 
 
 class Trace(Watch):
-    """Watches one request, with a monotonic clock."""
+    """Watches one request that ``began`` at a time of ``time.perf_counter``."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
         self._stages: dict[str, float] = {}
         self._retrieved = self._seen = 0
-        self._before = time.perf_counter()
+        self._before = began
 
     def lap(self, stage: str) -> None:
         """As :class:`Watch` has it; milliseconds of a stage that ran more than once are added up."""
@@ -64,9 +64,9 @@ class Trace(Watch):
         self._stages[stage] = self._stages.get(stage, 0.0) + (now - self._before) * 1000
         self._before = now
 
-    def retrieved(self, stage: str, count: int) -> None:
+    def retrieved(self, stage: str, rows: Array) -> None:
         """As :class:`Watch` has it."""
-        self._retrieved, self._seen = count, 0
+        self._retrieved, self._seen = len(rows), 0
         self.lap(stage)
 
     def watched(self, seen: Seen | None) -> Seen | None:

@@ -1,64 +1,136 @@
-"""A package as the stages read it; layout: ``docs/spec/package.md``."""
+"""A package as the stages read it; layout: ``docs/spec/package.md``.
 
+A part is read, and a library imported, when it is first used: a process of the ensemble holds one stage and
+pays for that one only.
+"""
+
+# ruff: noqa: PLC0415
 import json
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recstack_triton_templates.stages.context_preprocessor import ContextPreprocessor
-from recstack_triton_templates.stages.dlrm_ranking import Ranker
-from recstack_triton_templates.stages.faiss_retrieval import Retrieval
 from recstack_triton_templates.stages.feast_item_lookup import ItemTable
 from recstack_triton_templates.stages.feast_user_lookup import UserTable
 from recstack_triton_templates.stages.item_id_decoder import Decoder
 from recstack_triton_templates.stages.nvt_transform import Transforms
-from recstack_triton_templates.stages.query_tower import QueryTower
 from recstack_triton_templates.stages.transforms import Array
 
+if TYPE_CHECKING:
+    from recstack_triton_templates.stages.dlrm_ranking import Ranker
+    from recstack_triton_templates.stages.faiss_retrieval import Retrieval
+    from recstack_triton_templates.stages.query_tower import QueryTower
 
-@dataclass(frozen=True)
+
 class Package:
-    """All stages of one bundle, loaded."""
+    """The stages of one bundle whose parts were verified. ``gpu``: networks go where there is one."""
 
-    context: ContextPreprocessor
-    users: UserTable
-    user_transform: Transforms
-    context_transform: Transforms
-    query_tower: QueryTower
-    retrieval: Retrieval
-    items: ItemTable
-    ranker: Ranker
-    decoder: Decoder
+    def __init__(self, folder: Path, gpu: bool = False) -> None:
+        self._folder, self._gpu = folder, gpu
+        manifest = _json(folder / "manifest.json")
+        self._columns: dict[str, str] = manifest["columns"]
+        self.features: dict[str, list[str]] = manifest["features"]
+        """Names by side, ``user``, ``item``, ``context``; this order is that of matrices, too."""
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return _json(self._folder / "transforms.json")
+
+    @cached_property
+    def _vocabularies(self) -> dict[str, Array]:
+        return _arrays(self._folder / "vocab.npz")
+
+    def dtypes(self, side: str) -> dict[str, str]:
+        """Type of each encoded feature of a side, ``int64`` or ``float32``, in order."""
+        return {name: self._compiled[name]["dtype"] for name in self.features[side]}
+
+    @cached_property
+    def context(self) -> ContextPreprocessor:
+        """Stage."""
+        context = [self._compiled[name] for name in self.features["context"]]
+        return ContextPreprocessor(context, self._columns["timestamp"])
+
+    @cached_property
+    def users(self) -> UserTable:
+        """Stage."""
+        return UserTable(_arrays(self._folder / "users.npz"), self._columns["user"])
+
+    @cached_property
+    def user_transform(self) -> Transforms:
+        """Stage."""
+        return Transforms(self._compiled, self._vocabularies, self.features["user"])
+
+    @cached_property
+    def context_transform(self) -> Transforms:
+        """Stage."""
+        return Transforms(self._compiled, self._vocabularies, self.features["context"])
+
+    @cached_property
+    def query_tower(self) -> "QueryTower":
+        """Stage."""
+        from recstack_triton_templates.stages.query_tower import QueryTower
+
+        return QueryTower(self._folder / "query_tower.onnx", self._gpu)
+
+    @cached_property
+    def retrieval(self) -> "Retrieval":
+        """Stage."""
+        from recstack_triton_templates.stages.faiss_retrieval import Retrieval
+
+        return Retrieval(self._folder / "index.faiss")
+
+    @cached_property
+    def items(self) -> ItemTable:
+        """Stage."""
+        return ItemTable(_arrays(self._folder / "items.npz"), self.features["item"])
+
+    @cached_property
+    def ranker(self) -> "Ranker":
+        """Stage."""
+        from recstack_triton_templates.stages.dlrm_ranking import Ranker
+
+        return Ranker(self._folder / "ranker.onnx", self._gpu)
+
+    @cached_property
+    def titles(self) -> list[str | None]:
+        """Of the catalog's rows."""
+        titles: list[str | None] = _json(self._folder / "titles.json")
+        return titles
+
+    def check_items(self) -> None:
+        """See that the parts with a row for each item have the same number.
+
+        Raises:
+            ValueError: they have not.
+        """
+        sizes = {
+            "items.npz": len(self.items.ids),
+            "titles.json": len(self.titles),
+            "index.faiss": self.retrieval.items,
+        }
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"parts of the package disagree about the number of items: {sizes}")
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Stage."""
+        return Decoder(self.items.ids, self.titles)
 
 
 def load(folder: Path, gpu: bool = False) -> Package:
-    """Load a package whose parts were verified.
+    """Read all of a package whose parts were verified.
 
     Raises:
         ValueError: parts that do not fit each other.
     """
-    manifest = _json(folder / "manifest.json")
-    features, columns = manifest["features"], manifest["columns"]
-    compiled, vocabularies = _json(folder / "transforms.json"), _arrays(folder / "vocab.npz")
-    items = ItemTable(_arrays(folder / "items.npz"), features["item"])
-    titles = _json(folder / "titles.json")
-    retrieval = Retrieval(folder / "index.faiss")
-    sizes = {"items.npz": len(items.ids), "titles.json": len(titles), "index.faiss": retrieval.items}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"parts of the package disagree about the number of items: {sizes}")
-    return Package(
-        context=ContextPreprocessor([compiled[name] for name in features["context"]], columns["timestamp"]),
-        users=UserTable(_arrays(folder / "users.npz"), columns["user"]),
-        user_transform=Transforms(compiled, vocabularies, features["user"]),
-        context_transform=Transforms(compiled, vocabularies, features["context"]),
-        query_tower=QueryTower(folder / "query_tower.onnx", gpu),
-        retrieval=retrieval,
-        items=items,
-        ranker=Ranker(folder / "ranker.onnx", gpu),
-        decoder=Decoder(items.ids, titles),
-    )
+    made = Package(folder, gpu)
+    made.check_items()
+    for stage in ("context", "users", "user_transform", "context_transform", "query_tower", "ranker"):
+        getattr(made, stage)
+    return made
 
 
 def _json(path: Path) -> Any:

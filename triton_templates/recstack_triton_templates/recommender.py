@@ -1,42 +1,34 @@
-"""The fused graph: all stages of one request, in order."""
+"""The fused graph: all stages of the requests of one call, in order."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from recstack_triton_templates.errors import BadRequest
 from recstack_triton_templates.explain import Trace, Watch
+from recstack_triton_templates.lines import Asked, Reply, answered, read
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import ServingSettings
-from recstack_triton_templates.request import Request, parse
+from recstack_triton_templates.request import Request
 from recstack_triton_templates.stages.filter_seen_items import (
     Seen,
     SeenStore,
     SeenUnavailable,
-    retrieve_unseen,
+    first_fetch,
+    unseen,
 )
-from recstack_triton_templates.stages.softmax_sampling import sample, top
+from recstack_triton_templates.stages.softmax_sampling import Ordering, top
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.unroll_features import unroll
 
 
-@dataclass(frozen=True)
-class Reply:
-    """Items in order. ``degraded``: what the user saw could not be read, so nothing was filtered.
-
-    ``explain``: how it came about, if the request asked.
-    """
-
-    items: list[dict[str, Any]]
-    degraded: bool
-    explain: dict[str, Any] | None = None
-
-
 class Recommender:
-    """One version, loaded: answers requests. ``seen`` None: no filter. ``clock``: seconds since 1970, UTC."""
+    """One version, loaded: answers requests. ``seen`` None: no filter. ``clock``: seconds since 1970, UTC.
+
+    Raises:
+        ValueError: the settings name a feature that the package has not.
+    """
 
     def __init__(
         self,
@@ -46,18 +38,16 @@ class Recommender:
         clock: Callable[[], float],
     ) -> None:
         self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
+        self._ordering, self._values = ordering(settings), capped_values(settings, package)
 
     def answer(self, content: bytes) -> bytes:
-        """JSON to JSON; a request that cannot be answered gives ``{"problem": "…"}``."""
-        try:
-            reply = self.recommend(parse(content))
-        except BadRequest as error:
-            return json.dumps({"problem": str(error)}).encode()
-        value: dict[str, Any] = {"items": reply.items}
-        if reply.explain is not None:
-            value["explain"] = reply.explain
-        value["degraded"] = reply.degraded
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        """Requests to replies, a line of JSON each; ``{"problem": "…"}`` for one that cannot be answered."""
+        began = time.perf_counter()
+        asked = read(content, self._package.context, self._clock())
+        places = [place for place, one in enumerate(asked) if isinstance(one, Asked)]
+        replies = self._recommend([one for one in asked if isinstance(one, Asked)], began)
+        found = dict(zip(places, replies, strict=True))
+        return answered([one if isinstance(one, str) else None for one in asked], found.__getitem__)
 
     def recommend(self, request: Request) -> Reply:
         """Recommend; at most ``k`` items, fewer when the catalog has no more that are unseen.
@@ -65,57 +55,105 @@ class Recommender:
         Raises:
             BadRequest: a context value of the wrong type.
         """
-        package, trace = self._package, Trace() if request.explain else Watch()
-        raw = package.context(request.context, self._clock())
+        began = time.perf_counter()
+        context = self._package.context(request.context, self._clock())
+        return self._recommend([Asked(request, context)], began)[0]
+
+    def _recommend(self, asked: Sequence[Asked], began: float) -> list[Reply]:
+        if not asked:
+            return []
+        package = self._package
+        trace = Trace(began) if len(asked) == 1 and asked[0].request.explain else Watch()
         trace.lap("context_preprocessor")
-        known = None if request.user_id is None else package.users.get(request.user_id)
+        known = [package.users.known(one.request.user_id) for one in asked]
         trace.lap("feast_user_lookup")
-        user = package.user_transform(known or {})
+        user = package.user_transform.batch(known)
         trace.lap("nvt_user_transform")
-        context = package.context_transform(raw)
+        context = package.context_transform.batch([one.context for one in asked])
         trace.lap("nvt_context_transform")
-        query = package.query_tower(user)
+        queries = package.query_tower(user)
         trace.lap("query_tower")
-        seen, degraded = self._seen_by(request)
-        rows = self._candidates(
-            query, request.candidates or self._settings.candidates, trace.watched(seen), trace
-        )
+        saw = [self._seen_by(one.request, trace) for one in asked]
+        trace.lap("filter_seen_items")
+        candidates = self._candidates([one.request for one in asked], queries, saw, trace)
+        rows = np.concatenate(candidates)
         items = package.items(rows)
         trace.lap("feast_item_lookup")
-        features = unroll(user | context, items, len(rows))
+        owners = np.repeat(np.arange(len(asked)), [len(one) for one in candidates])
+        features = unroll(user | context, items, owners)
         trace.lap("unroll_features")
         scores = package.ranker(features, len(rows))
         trace.lap("dlrm_ranking")
-        order = self._order(scores, request)
-        trace.lap("softmax_sampling")
-        decoded = package.decoder(rows[order], scores[order])
-        trace.lap("item_id_decoder")
-        return Reply(decoded, degraded, trace.explain(decoded, order, len(rows), len(package.items.ids)))
+        replies, start = [], 0
+        for one, own, (_, degraded) in zip(asked, candidates, saw, strict=True):
+            own_scores = scores[start : start + len(own)]
+            start += len(own)
+            order = self._order(own, own_scores, one.request)
+            trace.lap("softmax_sampling")
+            decoded = package.decoder(own[order], own_scores[order])
+            trace.lap("item_id_decoder")
+            explained = trace.explain(decoded, order, len(own), len(package.items.ids))
+            replies.append(Reply(decoded, degraded, explained))
+        return replies
 
-    def _seen_by(self, request: Request) -> tuple[Seen | None, bool]:
+    def _seen_by(self, request: Request, trace: Watch) -> tuple[Seen | None, bool]:
         if self._seen is None or request.user_id is None or request.plain:
             return None, False
         try:
-            return self._seen.of(request.user_id), False
+            return trace.watched(self._seen.of(request.user_id)), False
         except SeenUnavailable:
             return None, True
 
-    def _candidates(self, query: Array, count: int, seen: Seen | None, trace: Watch) -> Array:
-        package = self._package
+    def _candidates(
+        self,
+        requests: Sequence[Request],
+        queries: Array,
+        saw: Sequence[tuple[Seen | None, bool]],
+        trace: Watch,
+    ) -> list[Array]:
+        """Rows of the catalog for each request; the index is searched once for all."""
+        retrieval, ids = self._package.retrieval, self._package.items.ids
+        counts = [one.candidates or self._settings.candidates for one in requests]
+        wanted = [first_fetch(c, seen is not None) for c, (seen, _) in zip(counts, saw, strict=True)]
+        found = retrieval(queries, max(wanted))[0]
+        result = []
+        for place, (count, fetched, (seen, _)) in enumerate(zip(counts, wanted, saw, strict=True)):
+            rows = found[place, :fetched]
+            rows = rows[rows >= 0]
+            trace.retrieved("faiss_retrieval", rows)
+            if seen is not None:
+                again = partial(self._again, queries[place : place + 1], trace)
+                rows = unseen(rows, fetched, again, ids, count=count, seen=seen)
+            trace.lap("filter_seen_items")
+            result.append(rows)
+        return result
 
-        def retrieve(wanted: int) -> Array:
-            trace.lap("filter_seen_items")  # of the round before, when too few were unseen
-            rows = package.retrieval(query, wanted)[0][0]
-            found: Array = rows[rows >= 0]
-            trace.retrieved("faiss_retrieval", len(found))
-            return found
-
-        rows = retrieve_unseen(retrieve, package.items.ids, count, seen)
+    def _again(self, query: Array, trace: Watch, wanted: int) -> Array:
+        """Another round of retrieval, as too few of the last were unseen."""
         trace.lap("filter_seen_items")
+        rows = self._package.retrieval.one(query, wanted)
+        trace.retrieved("faiss_retrieval", rows)
         return rows
 
-    def _order(self, scores: Array, request: Request) -> Array:
+    def _order(self, rows: Array, scores: Array, request: Request) -> Array:
         count = self._settings.top_k if request.k is None else request.k
-        if request.plain or not self._settings.diversity:
+        if request.plain:
             return top(scores, count)
-        return sample(scores, count, self._settings.temperature, np.random.default_rng(request.seed))
+        values = None if self._values is None else self._values[rows]
+        return self._ordering(scores, count, request.seed, values)
+
+
+def ordering(settings: ServingSettings) -> Ordering:
+    """How a stack with these settings orders."""
+    most = settings.max_per_value if settings.max_per_value_feature else None
+    return Ordering(settings.diversity, settings.temperature, most)
+
+
+def capped_values(settings: ServingSettings, package: Package) -> Array | None:
+    """Values [I] of the feature that the cap counts, by row of the catalog; None: no cap.
+
+    Raises:
+        ValueError: the package has no such feature.
+    """
+    feature = settings.max_per_value_feature
+    return None if feature is None else package.items.column(feature)

@@ -1,46 +1,55 @@
 """The Triton model repository of one version: a pure function of its name and of the serving settings.
 
-Interface of the model, whatever the schema of the stack: one input ``REQUEST`` and one output ``REPLY``, both
-UINT8 [-1], holding JSON in UTF-8: a :class:`recstack_triton_templates.request.Request` and the reply
+The entry is ``recommender--<version>`` in either graph, with the same interface whatever the schema of the
+stack: one input ``REQUEST`` and one output ``REPLY``, both UINT8 [-1], holding a line of JSON in UTF-8 for
+each request: a :class:`recstack_triton_templates.request.Request` and the reply
 ``{"items": [{"id", "score", "title"}], "degraded"}`` or ``{"problem": "…"}`` for a request that cannot be
-answered. Features differ from stack to stack, so typed tensors would give each stack another interface.
+answered. ``fused`` is one model; ``ensemble`` is an ensemble over one model for each stage of :mod:`graph`.
 
-The package is not named here: whoever lays the repository out puts a link ``1/package`` to it, so that the
-same settings give the same files.
+The package is not named here: whoever lays the repository out puts a link ``1/package`` to it into the
+entry's folder, so that the same settings give the same files.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-REQUEST, REPLY = "REQUEST", "REPLY"
+from recstack_triton_templates.graph import REPLY, REQUEST, STAGES, TENSORS, Stage, part_name
+
 PACKAGE_LINK = "1/package"
 SETTINGS_FILE = "settings.json"
 
-_MODEL = b'''"""A recommendation; the code is the image's, the files beside this one decide what it serves."""
+_MODEL = '''"""%s"""
 
 import os
 import sys
 
 # The backend starts Python isolated: without this its PYTHONPATH does not count.
 sys.path.extend(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-from recstack_triton_templates.triton_model import TritonPythonModel
+from recstack_triton_templates.%s import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
+_FUSED = "A recommendation; the code is the image's, the files beside this one decide what it serves."
+_PART = "A stage of a recommendation, the one that the model is named after; the code is the image's."
 
 
 @dataclass(frozen=True)
 class ServingSettings:
     """What of a stack's ``spec.serving`` the model needs; defaults are the API's.
 
-    ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one.
+    ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``max_per_value`` counts when
+    ``max_per_value_feature`` is given.
     """
 
+    graph: str = "fused"
     candidates: int = 300
     top_k: int = 100
     gpus: int = 0
     diversity: bool = False
     temperature: float = 0.05
+    max_per_value_feature: str | None = None
+    max_per_value: int = 0
     seen_filter: bool = True
     seen_ttl_seconds: int = 518_400
     seen_capacity: int = 1000
@@ -48,46 +57,89 @@ class ServingSettings:
 
 
 def model_name(version: str) -> str:
-    """Triton's name of a version's model; versions lie beside each other, none is replaced in place."""
-    return f"recommender--{version}"
+    """Triton's name of a version's entry; versions lie beside each other, none is replaced in place."""
+    return part_name("recommender", version)
 
 
 def render(version: str, settings: ServingSettings) -> dict[str, bytes]:
     """Files of the repository by path, ``/`` between folders."""
-    folder = model_name(version)
-    return {
-        f"{folder}/config.pbtxt": _config(folder, settings),
-        f"{folder}/1/model.py": _MODEL,
-        f"{folder}/1/{SETTINGS_FILE}": json.dumps(asdict(settings), indent=1, sort_keys=True).encode()
-        + b"\n",
-    }
+    entry = model_name(version)
+    # The ensemble needs no settings itself, but its version folder, and its parts look there.
+    files = {f"{entry}/1/{SETTINGS_FILE}": _json(settings)}
+    if settings.graph == "fused":
+        config = _python(entry, Stage((REQUEST,), (REPLY,)), settings)
+        files |= {f"{entry}/config.pbtxt": config, f"{entry}/1/model.py": _model(_FUSED, "triton_model")}
+        return files
+    files[f"{entry}/config.pbtxt"] = _ensemble(entry, version)
+    for name, stage in STAGES.items():
+        folder = part_name(name, version)
+        files[f"{folder}/config.pbtxt"] = _python(folder, stage, settings)
+        files[f"{folder}/1/model.py"] = _model(_PART, "triton_part")
+    return files
 
 
-def _config(name: str, settings: ServingSettings) -> bytes:
+def _json(settings: ServingSettings) -> bytes:
+    return json.dumps(asdict(settings), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _model(what: str, module: str) -> bytes:
+    return (_MODEL % (what, module)).encode()
+
+
+def _python(name: str, stage: Stage, settings: ServingSettings) -> bytes:
     # AUTO: a GPU where Triton sees one; a pod whose device is only simulated still serves, on the CPU.
     kind = "KIND_AUTO" if settings.gpus else "KIND_CPU"
     return f"""name: "{name}"
 backend: "python"
 max_batch_size: 0
 version_policy {{ specific {{ versions: 1 }} }}
-input [
-  {{
-    name: "{REQUEST}"
-    data_type: TYPE_UINT8
-    dims: [ -1 ]
-  }}
-]
-output [
-  {{
-    name: "{REPLY}"
-    data_type: TYPE_UINT8
-    dims: [ -1 ]
-  }}
-]
-instance_group [
+{_tensors(stage)}instance_group [
   {{
     count: 1
     kind: {kind}
   }}
 ]
 """.encode()
+
+
+def _ensemble(name: str, version: str) -> bytes:
+    steps = "".join(
+        f"""    {{
+      model_name: "{part_name(stage, version)}"
+      model_version: 1
+{_map("input_map", one.inputs)}{_map("output_map", one.outputs)}    }},
+"""
+        for stage, one in STAGES.items()
+    ).removesuffix(",\n")
+    return f"""name: "{name}"
+platform: "ensemble"
+max_batch_size: 0
+version_policy {{ specific {{ versions: 1 }} }}
+{_tensors(Stage((REQUEST,), (REPLY,)))}ensemble_scheduling {{
+  step [
+{steps}
+  ]
+}}
+""".encode()
+
+
+def _map(field: str, names: Iterable[str]) -> str:
+    """A tensor has the same name in the stages and between them."""
+    return "".join(f'      {field} {{ key: "{name}" value: "{name}" }}\n' for name in names)
+
+
+def _tensors(stage: Stage) -> str:
+    return _list("input", stage.inputs) + _list("output", stage.outputs)
+
+
+def _list(field: str, names: Iterable[str]) -> str:
+    return f"{field} [\n" + ",\n".join(_tensor(name) for name in names) + "\n]\n"
+
+
+def _tensor(name: str) -> str:
+    one = TENSORS[name]
+    return f"""  {{
+    name: "{name}"
+    data_type: TYPE_{one.type}
+    dims: [ {", ".join(map(str, one.dims))} ]
+  }}"""

@@ -16,7 +16,8 @@ class Request:
 
     ``user_id`` None: anonymous. ``context``: raw value by column of the log. ``k`` None: the setting's most.
     ``candidates`` None: the setting's. ``plain``: ranked order, neither seen filter nor diversity, for
-    probes. ``seed`` makes a sampled order repeatable. ``explain``: also say how the answer came about.
+    probes. ``seed``, 0 to 2^63 - 1, makes a sampled order repeatable. ``explain``: also say how it came
+    about, in a call with this one request.
     """
 
     user_id: int | None = None
@@ -32,10 +33,13 @@ def parse(content: bytes) -> Request:
     """Request in JSON.
 
     Raises:
-        BadRequest: not JSON, an unknown field, or no object.
+        BadRequest: not JSON, an unknown field, no object, or a seed out of range.
     """
     try:
         value: Any = json.loads(content)
-        return Request(**value)
+        request = Request(**value)
     except (ValueError, TypeError) as error:
         raise BadRequest(f"the request is not as expected: {error}") from error
+    if request.seed is not None and not 0 <= request.seed < 2**63:
+        raise BadRequest("seed: expected 0 to 2^63 - 1")
+    return request

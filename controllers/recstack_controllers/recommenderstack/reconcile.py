@@ -368,12 +368,16 @@ def _decoded(data: Mapping[str, str], key: str) -> str:
 def serving_settings(stack: Stack) -> ServingSettings:
     """What of spec.serving a version's Triton model needs."""
     spec = stack.spec.serving
+    cap = spec.diversity.max_per_value
     return ServingSettings(
+        graph=spec.graph.value,
         candidates=spec.candidates,
         top_k=spec.top_k,
         gpus=spec.gpus,
         diversity=spec.diversity.enabled,
         temperature=spec.diversity.temperature,
+        max_per_value_feature=cap.feature if cap else None,
+        max_per_value=cap.max if cap else 0,
         seen_filter=spec.seen_filter.enabled,
         seen_ttl_seconds=spec.seen_filter.ttl_seconds,
         seen_capacity=spec.seen_filter.capacity,

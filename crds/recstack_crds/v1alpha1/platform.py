@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from recstack_crds.v1alpha1.base import ApiModel, Name, Quantity
+from recstack_crds.v1alpha1.base import ApiModel, Column, Name, Quantity
 from recstack_crds.v1alpha1.data import S3Location
 from recstack_crds.v1alpha1.models import SeenFilter
 
@@ -58,20 +58,33 @@ class Graph(StrEnum):
     """How the stages are laid out in Triton."""
 
     FUSED = "fused"
+    ENSEMBLE = "ensemble"
+
+
+class MaxPerValue(ApiModel):
+    """A cap on items that are alike in one feature; a reply may hold fewer than asked for because of it."""
+
+    feature: Column = Field(description="Name of an item feature (features.item).")
+    max: int = Field(3, ge=1, le=1000, description="Most items of one value in a reply; unknown is a value.")
 
 
 class Diversity(ApiModel):
-    """Ordering by score-weighted sampling without replacement (Efraimidis & Spirakis 2006)."""
+    """Ordering by score-weighted sampling without replacement (Efraimidis & Spirakis 2006), and caps."""
 
     enabled: bool = Field(False, description="Sample instead of sorting.")
     temperature: float = Field(0.05, gt=0, le=10, description="Smaller follows the scores more closely.")
+    max_per_value: MaxPerValue | None = Field(
+        None, description="Cap on one value of an item feature, sampled or sorted."
+    )
 
 
 class Serving(ApiModel):
     """The pods that answer."""
 
     replicas: int = Field(1, ge=0, le=100, description="Pods, unless autoscaling owns the number.")
-    graph: Graph = Field(Graph.FUSED, description="fused: all stages in one Triton model.")
+    graph: Graph = Field(
+        Graph.FUSED, description="fused: all stages in one Triton model; ensemble: a model for each."
+    )
     candidates: int = Field(300, ge=1, le=10_000, description="Items that retrieval hands to ranking.")
     top_k: int = Field(100, ge=1, le=1000, description="Most items a reply can hold.")
     gpus: int = Field(0, ge=0, le=8, description="nvidia.com/gpu of each pod; 0: ONNX Runtime on CPU.")

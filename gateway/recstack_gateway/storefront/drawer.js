@@ -51,16 +51,18 @@ function origins(items) {
 
 export function fill(answer) {
   const { explain, took } = answer;
-  const inside = Object.values(explain.stages).reduce((sum, ms) => sum + ms, 0);
+  const inside = Object.values(explain?.stages ?? {}).reduce((sum, ms) => sum + ms, 0);
+  const told = explain
+    ? [make("h3", {}, "Time by stage"), stages(explain), make("h3", {}, "Candidates by step"), funnel(explain),
+      make("h3", {}, "Where the first ones came from"), origins(answer.items)]
+    : [make("p", { class: "sub" }, "The ensemble graph does not tell how an answer came about; the fused one does.")];
   byId("drawer-body").replaceChildren(
     make("p", { class: "sub" }, `Answered by ${answer.version}${answer.degraded ? ", unfiltered: what this person saw could not be read" : ""}.`),
     make("div", { class: "figures" },
-      figure(`${milliseconds(inside)} ms`, "in the stages"),
+      explain ? figure(`${milliseconds(inside)} ms`, "in the stages") : "",
       took.triton === null ? "" : figure(`${milliseconds(took.triton)} ms`, "gateway to Triton and back"),
       figure(`${milliseconds(took.browser)} ms`, "seen from this browser")),
-    make("h3", {}, "Time by stage"), stages(explain),
-    make("h3", {}, "Candidates by step"), funnel(explain),
-    make("h3", {}, "Where the first ones came from"), origins(answer.items));
+    ...told);
 }
 
 export function wire() {

@@ -34,9 +34,8 @@ class App:
 
     def live(self, name: str, digest: str) -> None:
         planned = PlannedVersion(name=name, digest=digest, repo="", artifacts="")
-        serving = Serving(
-            top_k=10, seen_filter=SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
-        )
+        seen = SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
+        serving = Serving(top_k=10, candidates=30, seen_filter=seen)
         self.versions.plan = Plan(generation=1, live=name, versions=(planned,), drain=(), serving=serving)
         self.versions.route = Version(planned)
 

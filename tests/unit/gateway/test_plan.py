@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "controllers"
 
 def _text(generation: int, live: str | None = None) -> str:
     seen = {"enabled": True, "ttlSeconds": 60, "capacity": 10, "errorRate": 0.1}
-    serving = {"topK": 5, "seenFilter": seen}
+    serving = {"topK": 5, "candidates": 10, "seenFilter": seen}
     return json.dumps(
         {"generation": generation, "live": live, "versions": [], "drain": [], "serving": serving}
     )
@@ -98,7 +98,7 @@ def test_a_repository_comes_back_from_its_configmap() -> None:
 
 @pytest.mark.parametrize("path", ["other/1/model.py", "../x", "recommender--v/../../x", "recommender--v2/x"])
 def test_files_of_another_version_are_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(Refused, match="not under recommender--v/"):
+    with pytest.raises(Refused, match="not of version v"):
         repository.write(tmp_path, "v", "repo", {path: b""})
     assert list(tmp_path.iterdir()) == []
 

@@ -13,8 +13,9 @@ from recstack_gateway.plan import Plan
 from recstack_gateway.triton import InferenceFailed
 from recstack_gateway.versions import Versions
 from recstack_triton_templates import package
+from recstack_triton_templates.graph import STAGES, part_name, split_name
 from recstack_triton_templates.recommender import Recommender
-from recstack_triton_templates.render import PACKAGE_LINK, ServingSettings, render
+from recstack_triton_templates.render import PACKAGE_LINK, ServingSettings, model_name, render
 
 from tests.serving.sample_package import NOW, RETAIL, SamplePackage
 
@@ -22,11 +23,16 @@ POISON = b'{"user_id": 666}'
 
 
 class FakeTriton:
-    """Answers with the real stages. ``dead``: models whose process has died; Triton calls them ready."""
+    """Answers with the real stages. ``dead``: models whose process has died; Triton calls them ready.
+
+    As the real one it loads the parts of an ensemble with it, leaves them when it goes, and takes it down
+    with a part.
+    """
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
         self.models: dict[str, Recommender] = {}
+        self.parts: set[str] = set()
         self.dead: set[str] = set()
         self.away = self.slow = False
         self.refuse: str = ""
@@ -48,6 +54,8 @@ class FakeTriton:
         self._note(f"load {model}")
         if self.refuse:
             raise Refused(self.refuse)
+        version = split_name(model)[1]
+        self.parts |= {one.name for one in self._repository.glob(f"*--{version}") if one.name != model}
         loaded = package.load(self._repository / model / PACKAGE_LINK)
         self.models[model] = Recommender(loaded, ServingSettings(), None, lambda: float(NOW))
         self.dead.discard(model)
@@ -55,11 +63,14 @@ class FakeTriton:
     async def unload(self, model: str) -> None:
         self._note(f"unload {model}")
         self.models.pop(model, None)
+        if model in self.parts:
+            self.parts.remove(model)
+            self.models.pop(model_name(split_name(model)[1]), None)
 
     async def loaded(self) -> set[str]:
         if self.away:
             raise Unavailable("Triton: away")
-        return set(self.models)
+        return set(self.models) | self.parts
 
     def _note(self, call: str) -> None:
         if self.away:
@@ -73,6 +84,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.artifacts = folder / "artifacts"
         self.triton = FakeTriton(folder / "models" / "repository")
+        self.settings = ServingSettings()
         self.versions = Versions(self.triton, self._repository, folder / "models")
         self._generation = 0
 
@@ -80,7 +92,7 @@ class World:
         version = name.removeprefix("repo-")
         return {
             path.replace("/", "__"): base64.b64encode(one).decode()
-            for path, one in render(version, ServingSettings()).items()
+            for path, one in render(version, self.settings).items()
         }
 
     def plan(self, live: str | None, digests: dict[str, str], drain: tuple[str, ...] = ()) -> Plan:
@@ -92,7 +104,7 @@ class World:
             for name, digest in digests.items()
         ]
         seen = plan.SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
-        serving = plan.Serving(top_k=10, seen_filter=seen)
+        serving = plan.Serving(top_k=10, candidates=300, seen_filter=seen)
         return Plan(
             generation=self._generation, live=live, versions=tuple(entries), drain=drain, serving=serving
         )
@@ -270,3 +282,56 @@ async def test_packages_beyond_the_spare_ones_are_deleted(world: World, tmp_path
         await world.until(functools.partial(_is, world, expected))
     kept = {path.name for path in (tmp_path / "models" / "packages").iterdir()}
     assert kept == {digest[7:] for digest in digests[-3:]}
+
+
+def _parts(version: str) -> set[str]:
+    return {part_name(stage, version) for stage in STAGES}
+
+
+async def test_an_ensemble_goes_before_its_parts_and_takes_them_along(
+    world: World, one: str, two: str
+) -> None:
+    world.settings = ServingSettings(graph="ensemble")
+    await _live(world, one)
+    assert world.triton.calls == ["load recommender--a"]
+    assert world.triton.parts == _parts("a")
+    world.versions.take(world.plan("b", {"b": two}, drain=("a",)))
+    await world.until(lambda: world.states() == {"a": "Unloaded", "b": "Proven"})
+    unloads = [call for call in world.triton.calls if call.startswith("unload")]
+    assert unloads[0] == "unload recommender--a"
+    assert set(unloads[1:]) == {f"unload {part}" for part in _parts("a")}
+    assert set(world.triton.models) | world.triton.parts == {"recommender--b"} | _parts("b")
+
+
+async def test_a_dead_ensemble_is_loaded_with_new_parts(world: World, one: str) -> None:
+    world.settings = ServingSettings(graph="ensemble")
+    await _live(world, one)
+    world.triton.dead.add("recommender--a")
+    await world.until(lambda: world.triton.calls.count("load recommender--a") == 2)
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    between = world.triton.calls[1:-1]
+    assert between[0] == "unload recommender--a"
+    assert set(between[1:]) == {f"unload {part}" for part in _parts("a")}
+
+
+async def test_what_an_earlier_gateway_left_goes_with_its_parts(world: World, one: str) -> None:
+    world.triton.parts = _parts("old") | _parts("a--b")
+    await _live(world, one)
+    await world.until(lambda: not world.triton.parts)
+    assert set(world.triton.models) == {"recommender--a"}
+
+
+async def test_another_graph_leaves_no_part_of_the_one_before(world: World, one: str) -> None:
+    world.settings = ServingSettings(graph="ensemble")
+    await _live(world, one)
+    world.settings = ServingSettings()
+    again = world.plan("a", {"a": one})
+    planned = again.versions[0].model_copy(update={"repo": "repo-a", "digest": one})
+    (world.artifacts.parent / "models/repository/recommender--a/.repo").write_text("another ConfigMap")
+    world.triton.dead.add("recommender--a")
+    world.versions.take(again.model_copy(update={"versions": (planned,)}))
+    await world.until(lambda: world.triton.calls.count("load recommender--a") == 2)
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    assert world.triton.parts == set()
+    folders = (world.artifacts.parent / "models/repository").iterdir()
+    assert [folder.name for folder in folders] == ["recommender--a"]

@@ -1,6 +1,8 @@
 """Bloom filter, over-fetch, ordering, keys."""
 
+import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recstack_triton_templates.seen_keys import SLICES, SeenKeys
 from recstack_triton_templates.stages.filter_seen_items import Bloom
-from recstack_triton_templates.stages.softmax_sampling import sample, top
+from recstack_triton_templates.stages.softmax_sampling import Ordering, cap, sample, top
 
 
 def _bitmap(bloom: Bloom, ids: list[int]) -> bytes:
@@ -83,14 +85,88 @@ def test_a_sample_is_a_subset_at_any_temperature(scores: list[float], count: int
     assert len(set(picked.tolist())) == len(picked) == min(count, len(scores))
 
 
-def test_first_draw_follows_the_weights() -> None:
-    """Chi-square of the first item against softmax(score / temperature)."""
-    scores, temperature, draws = np.array([0.1, 0.2, 0.3, 0.4]), 0.1, 20_000
+def _plackett_luce(weights: list[float], count: int) -> dict[tuple[int, ...], float]:
+    """Probability of every ordered sample of ``count`` positions, one drawn after the other by weight."""
+    chances = {}
+    for order in itertools.permutations(range(len(weights)), count):
+        chance, left = 1.0, sum(weights)
+        for place in order:
+            chance *= weights[place] / left
+            left -= weights[place]
+        chances[order] = chance
+    return chances
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_samples_follow_the_theory(temperature: float, count: int) -> None:
+    """Chi-square of whole ordered samples against the probabilities of drawing without replacement."""
+    scores, draws = np.array([0.1, 0.2, 0.25, 0.4]), 8_000
     random = np.random.default_rng(5)
-    counts = np.bincount([sample(scores, 1, temperature, random)[0] for _ in range(draws)], minlength=4)
-    share = np.exp(scores / temperature)
-    expected = draws * share / share.sum()
-    assert ((counts - expected) ** 2 / expected).sum() < 16.27  # 99.9 % for 3 degrees of freedom
+    found = Counter(tuple(sample(scores, count, temperature, random).tolist()) for _ in range(draws))
+    chances = _plackett_luce(np.exp(scores / temperature).tolist(), count)
+    # Rare orders are one class, as the test needs five or so of each.
+    rare = {order for order, chance in chances.items() if chance * draws < 5}
+    classes = [[order] for order in chances if order not in rare] + ([list(rare)] if rare else [])
+    observed = np.array([sum(found[order] for order in one) for one in classes])
+    expected = np.array([draws * sum(chances[order] for order in one) for one in classes])
+    statistic = float(((observed - expected) ** 2 / np.maximum(expected, 1)).sum())
+    freedom = len(classes) - 1
+    # Wilson & Hilferty (1931): the 99.99 % point of chi-square from that of the normal distribution, 3.719.
+    assert statistic < freedom * (1 - 2 / (9 * freedom) + 3.719 * math.sqrt(2 / (9 * freedom))) ** 3
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-30, 1e-9])
+def test_the_coldest_sample_is_the_top(temperature: float) -> None:
+    scores = np.random.default_rng(1).permutation(np.linspace(0, 1, 50)).astype(np.float32)
+    picked = sample(scores, 50, temperature, np.random.default_rng(0))
+    assert picked.tolist() == top(scores, 50).tolist()
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e300, 1.7e308])
+def test_the_hottest_sample_does_not_look_at_scores(temperature: float) -> None:
+    random, firsts = np.random.default_rng(3), np.zeros(4)
+    for _ in range(8_000):
+        firsts[sample(np.array([0.0, 0.1, 0.5, 1.0], np.float32), 1, temperature, random)[0]] += 1
+    assert ((firsts - 2_000) ** 2 / 2_000).sum() < 21.1  # 99.99 % for 3 degrees of freedom
+
+
+def test_equal_scores_are_equally_likely() -> None:
+    random, firsts = np.random.default_rng(3), np.zeros(4)
+    for _ in range(8_000):
+        firsts[sample(np.full(4, 0.7, np.float32), 1, 0.05, random)[0]] += 1
+    assert ((firsts - 2_000) ** 2 / 2_000).sum() < 21.1
+
+
+VALUES = st.lists(st.integers(0, 4), max_size=30)
+
+
+@given(VALUES, st.integers(1, 5), st.integers(0, 2**32))
+def test_a_cap_keeps_the_first_of_each_value(values: list[int], most: int, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(values))
+    expected, counts = [], Counter[int]()
+    for position in order.tolist():
+        if counts[values[position]] < most:
+            counts[values[position]] += 1
+            expected.append(position)
+    assert cap(order, np.array(values, np.int64), most).tolist() == expected
+
+
+@given(VALUES, st.integers(1, 5), st.integers(0, 40), st.booleans())
+def test_an_ordering_fills_up_from_other_values(
+    values: list[int], most: int, count: int, sampled: bool
+) -> None:
+    scores = np.linspace(1, 0, len(values)).astype(np.float32)
+    order = Ordering(sampled, 0.1, most)(scores, count, 7, np.array(values, np.int64))
+    possible = sum(min(most, times) for times in Counter(values).values())
+    assert len(order) == min(count, possible)
+    again = Ordering(sampled, 0.1, most)(scores, count, 7, np.array(values, np.int64))
+    assert order.tolist() == again.tolist()
+
+
+def test_a_cap_counts_numbers_too() -> None:
+    values = np.array([0.5, 0.5, 0.25, 0.5], np.float32)
+    assert Ordering(False, 1.0, 1)(np.array([4.0, 3.0, 2.0, 1.0]), 4, None, values).tolist() == [0, 2]
 
 
 def test_a_cold_sample_is_the_top() -> None:

@@ -8,6 +8,9 @@ import numpy as np
 from recstack_triton_templates.stages.onnx import Network
 from recstack_triton_templates.stages.transforms import Array
 
+ROWS = 2048
+"""Rows of one run, of a batch of requests: what lies between the layers stays small, and so does memory."""
+
 
 class Ranker:
     """``ranker.onnx``: user, item and context features [N, 1] to scores [N, 1]."""
@@ -20,4 +23,7 @@ class Ranker:
         """Scores float32 [rows] of encoded features [rows, 1]."""
         if rows == 0:
             return np.zeros(0, np.float32)
-        return self._network(features).reshape(rows)
+        parts = []
+        for start in range(0, rows, ROWS):
+            parts.append(self._network({n: v[start : start + ROWS] for n, v in features.items()}).reshape(-1))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

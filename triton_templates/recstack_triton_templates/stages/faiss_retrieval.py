@@ -29,3 +29,9 @@ class Retrieval:
             return np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
         similarities, rows = self._index.search(np.ascontiguousarray(queries, np.float32), wanted)
         return rows, similarities
+
+    def one(self, query: Array, count: int) -> Array:
+        """Rows [n] that are there for one query [1, D], best first."""
+        rows = self(query, count)[0][0]
+        found: Array = rows[rows >= 0]
+        return found

@@ -16,3 +16,16 @@ class ItemTable:
     def __call__(self, rows: Array) -> dict[str, Array]:
         """Features [N] of catalog rows [N]."""
         return {name: column[rows] for name, column in self._columns.items()}
+
+    def column(self, feature: str) -> Array:
+        """One feature of the whole catalog [I].
+
+        Raises:
+            ValueError: the package has no such feature of items.
+        """
+        if feature not in self._columns:
+            raise ValueError(
+                f"spec.serving.diversity.maxPerValue.feature: this version has no item feature {feature!r}; "
+                f"it has {', '.join(self._columns)}"
+            )
+        return self._columns[feature]

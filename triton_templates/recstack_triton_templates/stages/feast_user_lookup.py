@@ -31,6 +31,10 @@ class UserTable:
         self._columns = {id_column: self._ids} | values
         self._nulls = nulls
 
+    def known(self, user_id: int | None) -> dict[str, Array]:
+        """Raw values [1] by column; none for somebody anonymous or not known."""
+        return (None if user_id is None else self.get(user_id)) or {}
+
     def get(self, user_id: int) -> dict[str, Array] | None:
         """As the protocol has it."""
         row = int(np.searchsorted(self._ids, user_id))

@@ -88,21 +88,27 @@ def _mix(keys: Array) -> Array:
     return mixed
 
 
-def retrieve_unseen(retrieve: Callable[[int], Array], ids: Array, count: int, seen: Seen | None) -> Array:
+def first_fetch(count: int, filtered: bool) -> int:
+    """Rows to retrieve at first for ``count`` candidates: more when some may have been seen."""
+    return 2 * count if filtered else count
+
+
+def unseen(
+    rows: Array, wanted: int, retrieve: Callable[[int], Array], ids: Array, *, count: int, seen: Seen
+) -> Array:
     """Best ``count`` rows that the user has not seen; fewer only when the catalog has no more.
 
     Args:
-        retrieve: rows [n] for n wanted, best first; fewer than n when there are no more.
+        rows: retrieved at first, [n], best first; fewer than ``wanted`` when there are no more.
+        wanted: how many were asked for.
+        retrieve: the same for another number wanted.
         ids: item id of every row of the catalog, [I].
-        count: rows wanted.
-        seen: what the user saw; None: nothing.
+        count: rows to give.
+        seen: what the user saw.
     """
-    if seen is None:
-        return retrieve(count)
-    wanted = 2 * count
     while True:
-        rows = retrieve(wanted)
-        unseen = rows[~seen(ids[rows])]
-        if len(unseen) >= count or len(rows) < wanted:
-            return unseen[:count]
+        left = rows[~seen(ids[rows])]
+        if len(left) >= count or len(rows) < wanted:
+            return left[:count]
         wanted *= 2
+        rows = retrieve(wanted)

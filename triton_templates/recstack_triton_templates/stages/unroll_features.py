@@ -1,13 +1,17 @@
-"""One request's features beside each of its candidates."""
+"""The features of each request beside each of its candidates."""
 
 from collections.abc import Mapping
-
-import numpy as np
 
 from recstack_triton_templates.stages.transforms import Array
 
 
-def unroll(request: Mapping[str, Array], items: Mapping[str, Array], rows: int) -> dict[str, Array]:
-    """Arrays [rows, 1] by feature: ``request``'s [1] repeated, ``items``' [rows] as they are."""
-    repeated = {name: np.full((rows, 1), value[0], value.dtype) for name, value in request.items()}
+def unroll(requests: Mapping[str, Array], items: Mapping[str, Array], owners: Array) -> dict[str, Array]:
+    """Arrays [M, 1] by feature, M candidates of N requests.
+
+    Args:
+        requests: features of users and contexts, [N] each.
+        items: features of candidates, [M] each.
+        owners: request of each candidate, int [M], 0 to N - 1.
+    """
+    repeated = {name: value[owners][:, None] for name, value in requests.items()}
     return repeated | {name: value[:, None] for name, value in items.items()}

@@ -1,0 +1,239 @@
+"""The ensemble's models: the same stages as in the fused graph, with tensors between them (:mod:`graph`).
+
+A request that cannot be answered goes through as that of somebody anonymous, so that no tensor is ever empty;
+the last stage puts the problem in its place.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+
+import numpy as np
+
+from recstack_triton_templates import matrices
+from recstack_triton_templates.graph import REPLY, REQUEST
+from recstack_triton_templates.lines import Asked, Reply, answered, read
+from recstack_triton_templates.package import Package
+from recstack_triton_templates.recommender import capped_values, ordering
+from recstack_triton_templates.render import ServingSettings
+from recstack_triton_templates.request import Request
+from recstack_triton_templates.stages.filter_seen_items import (
+    Seen,
+    SeenStore,
+    SeenUnavailable,
+    first_fetch,
+    unseen,
+)
+from recstack_triton_templates.stages.softmax_sampling import top
+from recstack_triton_templates.stages.transforms import Array
+from recstack_triton_templates.stages.unroll_features import unroll
+
+Tensors = Mapping[str, Array]
+PROBLEM_ROWS = 1
+"""Candidates of a request that has a problem."""
+
+
+class Parts:
+    """A method for each stage, named as it: tensors to tensors. Each reads what it needs of the package.
+
+    Args:
+        package: of the version.
+        settings: of the stack.
+        seen: None: no filter.
+        clock: seconds since 1970, UTC.
+        retrieve: rows [n] of the retrieval stage for a query [1, D] and a number wanted, for the filter.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        settings: ServingSettings,
+        seen: SeenStore | None,
+        clock: Callable[[], float],
+        retrieve: Callable[[Array, int], Array],
+    ) -> None:
+        self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
+        self._retrieve = retrieve
+
+    def warm(self, stage: str) -> None:
+        """Read what the stage needs before the first request.
+
+        Raises:
+            ValueError: parts that do not fit each other, or settings that name what is not there.
+        """
+        package = self._package
+        needs: Mapping[str, Callable[[], object]] = {
+            "context_preprocessor": lambda: package.context,
+            "feast_user_lookup": lambda: package.users,
+            "nvt_user_transform": lambda: package.user_transform,
+            "nvt_context_transform": lambda: package.context_transform,
+            "query_tower": lambda: package.query_tower,
+            "faiss_retrieval": package.check_items,
+            "filter_seen_items": lambda: package.items,
+            "feast_item_lookup": lambda: package.items,
+            "dlrm_ranking": lambda: package.ranker,
+            "softmax_sampling": lambda: self._values,
+            "item_id_decoder": lambda: package.decoder,
+        }
+        needs.get(stage, lambda: None)()
+
+    @cached_property
+    def _values(self) -> Array | None:
+        return capped_values(self._settings, self._package)
+
+    def context_preprocessor(self, tensors: Tensors) -> Tensors:
+        """What is asked, line by line."""
+        asked = read(tensors[REQUEST].tobytes(), self._package.context, self._clock())
+        problems = [one if isinstance(one, str) else None for one in asked]
+        nothing = Asked(Request(k=1, candidates=PROBLEM_ROWS, plain=True), {})
+        whole = [nothing if isinstance(one, str) else one for one in asked]
+        requests = [one.request for one in whole]
+        counts = [one.candidates or self._settings.candidates for one in requests]
+        person = [one.user_id is not None for one in requests]
+        filtered = [
+            self._seen is not None and who and not one.plain
+            for one, who in zip(requests, person, strict=True)
+        ]
+        return {
+            "PROBLEMS": matrices.to_bytes(json.dumps(problems).encode()),
+            "USER_ID": _integers([one.user_id or 0 for one in requests]),
+            "PERSON": np.array(person),
+            "PLAIN": np.array([one.plain for one in requests]),
+            "COUNT": _integers(counts),
+            "TOP": _integers([self._settings.top_k if one.k is None else one.k for one in requests]),
+            "SEED": _integers([secrets.randbits(62) if one.seed is None else one.seed for one in requests]),
+            "FETCH": _integers([first_fetch(c, f) for c, f in zip(counts, filtered, strict=True)]),
+            "CONTEXT": matrices.write_raw([one.context for one in whole]),
+        }
+
+    def feast_user_lookup(self, tensors: Tensors) -> Tensors:
+        """Raw columns of the users."""
+        pairs = zip(tensors["USER_ID"].tolist(), tensors["PERSON"].tolist(), strict=True)
+        users = self._package.users
+        return {
+            "USER": matrices.write_raw(
+                [users.known(user if is_person else None) for user, is_person in pairs]
+            )
+        }
+
+    def nvt_user_transform(self, tensors: Tensors) -> Tensors:
+        """Raw columns to features."""
+        raws = matrices.read_raw(tensors["USER"])
+        features = self._package.user_transform.batch(raws)
+        return {"USER_FEATURES": matrices.pack(features, self._package.features["user"], len(raws))}
+
+    def nvt_context_transform(self, tensors: Tensors) -> Tensors:
+        """Raw columns to features."""
+        raws = matrices.read_raw(tensors["CONTEXT"])
+        features = self._package.context_transform.batch(raws)
+        return {"CONTEXT_FEATURES": matrices.pack(features, self._package.features["context"], len(raws))}
+
+    def query_tower(self, tensors: Tensors) -> Tensors:
+        """Embeddings of the queries."""
+        features = matrices.unpack(tensors["USER_FEATURES"], self._package.dtypes("user"))
+        return {"QUERY": self._package.query_tower(features)}
+
+    def faiss_retrieval(self, tensors: Tensors) -> Tensors:
+        """Nearest rows; each request has as many as it wants, padded."""
+        fetch = tensors["FETCH"]
+        rows = self._package.retrieval(tensors["QUERY"], int(fetch.max()))[0]
+        rows[np.arange(rows.shape[1]) >= fetch[:, None]] = -1
+        return {"ROWS": rows}
+
+    def filter_seen_items(self, tensors: Tensors) -> Tensors:
+        """Candidates that were not seen; asks the retrieval again while there are too few."""
+        ids = self._package.items.ids
+        candidates, degraded = [], []
+        for place, count in enumerate(tensors["COUNT"].tolist()):
+            seen, down = self._seen_by(tensors, place)
+            rows = tensors["ROWS"][place]
+            rows = rows[rows >= 0]
+            if seen is None:
+                rows = rows[:count]
+            else:
+                again = partial(self._retrieve, tensors["QUERY"][place : place + 1])
+                rows = unseen(rows, int(tensors["FETCH"][place]), again, ids, count=count, seen=seen)
+            candidates.append(rows)
+            degraded.append(down)
+        return {"CANDIDATES": matrices.pad(candidates, -1, "int64"), "DEGRADED": np.array(degraded)}
+
+    def _seen_by(self, tensors: Tensors, place: int) -> tuple[Seen | None, bool]:
+        if self._seen is None or tensors["PLAIN"][place] or not tensors["PERSON"][place]:
+            return None, False
+        try:
+            return self._seen.of(int(tensors["USER_ID"][place])), False
+        except SeenUnavailable:
+            return None, True
+
+    def feast_item_lookup(self, tensors: Tensors) -> Tensors:
+        """Features of the candidates, encoded when the package was made."""
+        rows = np.maximum(tensors["CANDIDATES"].reshape(-1), 0)
+        return {"ITEMS": matrices.pack(self._package.items(rows), self._package.features["item"], len(rows))}
+
+    def nvt_item_transform(self, tensors: Tensors) -> Tensors:
+        """As they are: the transform ran when the package was made."""
+        return {"ITEM_FEATURES": tensors["ITEMS"]}
+
+    def multimodal_embedding_lookup(self, tensors: Tensors) -> Tensors:
+        """As they are: a package holds no tables of picture and text embeddings."""
+        return {"ITEM_INPUTS": tensors["ITEM_FEATURES"]}
+
+    def unroll_features(self, tensors: Tensors) -> Tensors:
+        """All features of each candidate: its request's and its own."""
+        user, context = tensors["USER_FEATURES"], tensors["CONTEXT_FEATURES"]
+        items = tensors["ITEM_INPUTS"]
+        owners = np.repeat(np.arange(len(user)), len(items) // len(user))
+        names = self._package.features
+        requests = _columns(user, names["user"]) | _columns(context, names["context"])
+        columns = unroll(requests, _columns(items, names["item"]), owners)
+        return {"FEATURES": np.concatenate(list(columns.values()), axis=1)}
+
+    def dlrm_ranking(self, tensors: Tensors) -> Tensors:
+        """Scores of all candidates of all requests at once."""
+        package, features = self._package, tensors["FEATURES"]
+        dtypes = package.dtypes("user") | package.dtypes("context") | package.dtypes("item")
+        columns = {name: value[:, None] for name, value in matrices.unpack(features, dtypes).items()}
+        return {"SCORES": package.ranker(columns, len(features))}
+
+    def softmax_sampling(self, tensors: Tensors) -> Tensors:
+        """The order of each reply."""
+        candidates = tensors["CANDIDATES"]
+        scores = tensors["SCORES"].reshape(candidates.shape)
+        order = ordering(self._settings)
+        rows, own_scores = [], []
+        for place, count in enumerate(tensors["TOP"].tolist()):
+            there = candidates[place] >= 0
+            own, own_score = candidates[place][there], scores[place][there]
+            if tensors["PLAIN"][place]:
+                positions = top(own_score, count)
+            else:
+                values = None if self._values is None else self._values[own]
+                positions = order(own_score, count, int(tensors["SEED"][place]), values)
+            rows.append(own[positions])
+            own_scores.append(own_score[positions])
+        return {
+            "ORDER": matrices.pad(rows, -1, "int64"),
+            "ORDER_SCORES": matrices.pad(own_scores, 0, "float32"),
+        }
+
+    def item_id_decoder(self, tensors: Tensors) -> Tensors:
+        """The replies as JSON."""
+
+        def reply(place: int) -> Reply:
+            there = tensors["ORDER"][place] >= 0
+            items = self._package.decoder(
+                tensors["ORDER"][place][there], tensors["ORDER_SCORES"][place][there]
+            )
+            return Reply(items, bool(tensors["DEGRADED"][place]))
+
+        content = answered(json.loads(tensors["PROBLEMS"].tobytes()), reply)
+        return {REPLY: matrices.to_bytes(content)}
+
+
+def _integers(values: list[int]) -> Array:
+    return np.array(values, np.int64)
+
+
+def _columns(matrix: Array, names: Sequence[str]) -> dict[str, Array]:
+    return {name: matrix[:, column] for column, name in enumerate(names)}

@@ -1,0 +1,42 @@
+"""What a model process finds beside itself and in its environment."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from recstack_triton_templates.graph import split_name
+from recstack_triton_templates.render import PACKAGE_LINK, SETTINGS_FILE, ServingSettings, model_name
+from recstack_triton_templates.seen_keys import SeenKeys
+from recstack_triton_templates.seen_valkey import ValkeySeen
+
+
+@dataclass(frozen=True)
+class Place:
+    """``stage``: first part of the model's name. ``seen`` None: no filter."""
+
+    stage: str
+    version: str
+    package: Path
+    gpu: bool
+    settings: ServingSettings
+    seen: ValkeySeen | None
+
+
+def place(args: dict[str, str]) -> Place:
+    """From the arguments of ``initialize``; settings and package lie in the folder of the version's entry."""
+    stage, version = split_name(args["model_name"])
+    entry = Path(args["model_repository"]).parent / model_name(version)
+    settings = ServingSettings(**json.loads((entry / args["model_version"] / SETTINGS_FILE).read_bytes()))
+    gpu = args["model_instance_kind"] == "GPU"
+    return Place(stage, version, entry / PACKAGE_LINK, gpu, settings, _seen(settings))
+
+
+def _seen(settings: ServingSettings) -> ValkeySeen | None:
+    url = os.environ.get("VALKEY_URL")
+    if not (url and settings.seen_filter):
+        return None
+    scope = f"{os.environ['RECSTACK_NAMESPACE']}/{os.environ['RECSTACK_STACK']}"
+    keys = SeenKeys(scope, settings.seen_capacity, settings.seen_error_rate, settings.seen_ttl_seconds)
+    return ValkeySeen(url, keys, time.time)
