@@ -1,8 +1,10 @@
 """Gates in the operator: what is compared with what, and how a verdict is told."""
 
+import contextlib
 from typing import Any
 
 import pytest
+from fake_cluster import Cut
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.modelversion.status import missed, verdicts
 from recstack_crds.v1alpha1.models import Gate
@@ -68,6 +70,29 @@ async def test_a_job_made_anew_compares_with_the_same() -> None:
     world.cluster.put(plan | {"data": {"plan.json": other}})
     await world.version(new)
     assert compared(evaluation(world)) == f"sha256:{old}"
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+async def test_an_operator_killed_around_the_jobs_creation_compares_with_what_it_recorded(
+    writes: int,
+) -> None:
+    """Cut after any write, and another package live when it comes back: Job and status say the same."""
+    world, _, new = await live_and_candidate()
+    world.cluster.remove("Job", evaluation(world)["metadata"]["name"])
+    stored = world.cluster.find("ModelVersion", new)
+    status = {key: value for key, value in stored["status"].items() if key != "baseline"}
+    world.cluster.put(stored | {"status": status})
+    world.cluster.cut_after = writes
+    with contextlib.suppress(Cut):
+        await world.version(new)
+    world.cluster.cut_after = None
+    plan = world.cluster.find("ConfigMap", "retail-plan")
+    world.cluster.put(
+        plan | {"data": {"plan.json": plan["data"]["plan.json"].replace("sha256:", "sha256:0")}}
+    )
+    await world.version(new)
+    baseline = world.cluster.find("ModelVersion", new)["status"]["baseline"]
+    assert compared(evaluation(world)) == baseline["package"]
 
 
 async def test_no_live_version_is_recorded_as_none_and_passes() -> None:

@@ -90,7 +90,9 @@ def test_a_live_version_of_another_catalog_is_read_by_its_ids(
     faiss.write_index(index, str(parts["index.faiss"]))
     store = open_store(film.artifacts)
     digest = publish(store, parts, {"schemaVersion": 1, "stack": "shop/small"}, tmp_path)
-    better = [{"metric": metric, "relativeTo": "live", "minDifference": 0} for metric in ("recall@20", "auc")]
+    better: list[dict[str, object]] = [
+        {"metric": metric, "relativeTo": "live", "minDifference": 0} for metric in ("recall@20", "auc")
+    ]
     ctx = candidate(film, tmp_path, asking(better, []))
     assert main([*command(ctx, "evaluate"), "--live-package", digest]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])["gates"]
