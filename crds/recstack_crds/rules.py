@@ -10,7 +10,7 @@ from typing import Any
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Source
 from recstack_crds.v1alpha1.features import Features, Operator
-from recstack_crds.v1alpha1.models import Ranking
+from recstack_crds.v1alpha1.models import Evaluation, Gate, Ranking
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
 from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
@@ -117,6 +117,38 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             f"(defaults: bottom {Ranking().bottom}, embeddingDim {Ranking().embedding_dim})",
         ),
     ),
+    Gate: (
+        _rule(
+            f"has(self.relativeTo) || {_count('min', 'max')} == 1",
+            "set exactly one of min and max, or relativeTo",
+        ),
+        _rule(
+            f"!has(self.relativeTo) || ({_count('minRatio', 'minDifference')} == 1 && "
+            "!has(self.min) && !has(self.max))",
+            "relativeTo goes with exactly one of minRatio and minDifference, without min and max",
+        ),
+        _rule(
+            f"has(self.relativeTo) || {_count('minRatio', 'minDifference', 'confidence')} == 0",
+            "minRatio, minDifference and confidence need relativeTo",
+        ),
+        _rule(
+            "!has(self.relativeTo) || self.metric == 'auc' || "
+            "self.metric.matches('^(recall|ndcg|novelty)@[0-9]+$')",
+            "relativeTo goes with recall@k, ndcg@k, novelty@k and auc only: coverage and calibrationError "
+            "are no means over requests, and popularity is the same for both",
+        ),
+        _rule(
+            "!has(self.slice) || self.slice == 'all' || self.metric != 'recall@10/popularity'",
+            "recall@10/popularity is measured over all requests: leave slice out",
+        ),
+    ),
+    Evaluation: (
+        _rule(
+            "!has(self.gates) || self.gates.all(g, !has(g.slice) || !g.slice.contains('=') || "
+            "(has(self.segments) && self.segments.exists(s, g.slice.startsWith(s.name + '='))))",
+            "a gate's slice names a segment that is not declared in segments",
+        ),
+    ),
     Serving: (
         _rule(
             f"{_or_default(Serving, 'top_k')} <= {_or_default(Serving, 'candidates')}",
@@ -168,4 +200,5 @@ LIST_KEYS: Mapping[tuple[type[ApiModel], str], tuple[str, ...]] = {
     (Features, "user"): ("name",),
     (Features, "item"): ("name",),
     (Features, "context"): ("name",),
+    (Evaluation, "segments"): ("name",),
 }

@@ -120,7 +120,39 @@ BAD: dict[str, tuple[Thing, str]] = {
     ),
     "unknown gate": (
         {"evaluation": {"gates": [{"metric": "f1", "min": 0.1}]}},
-        'Unsupported value: "f1"',
+        "spec.evaluation.gates[0].metric in body should match",
+    ),
+    "gate that asks nothing": (
+        {"evaluation": {"gates": [{"metric": "auc"}]}},
+        "set exactly one of min and max, or relativeTo",
+    ),
+    "gate with two bounds": (
+        {"evaluation": {"gates": [{"metric": "auc", "min": 0, "max": 1}]}},
+        "set exactly one of min and max, or relativeTo",
+    ),
+    "relative and absolute gate": (
+        {"evaluation": {"gates": [{"metric": "auc", "min": 0, "relativeTo": "live", "minRatio": 1}]}},
+        "relativeTo goes with exactly one of minRatio and minDifference",
+    ),
+    "relative gate without a bound": (
+        {"evaluation": {"gates": [{"metric": "auc", "relativeTo": "live"}]}},
+        "relativeTo goes with exactly one of minRatio and minDifference",
+    ),
+    "ratio without relativeTo": (
+        {"evaluation": {"gates": [{"metric": "auc", "min": 0.5, "minRatio": 1}]}},
+        "minRatio, minDifference and confidence need relativeTo",
+    ),
+    "relative coverage": (
+        {"evaluation": {"gates": [{"metric": "coverage@10", "relativeTo": "live", "minRatio": 1}]}},
+        "relativeTo goes with recall@k, ndcg@k, novelty@k and auc only",
+    ),
+    "slice of the lift": (
+        {"evaluation": {"gates": [{"metric": "recall@10/popularity", "slice": "newUsers", "min": 1}]}},
+        "recall@10/popularity is measured over all requests: leave slice out",
+    ),
+    "slice of no segment": (
+        {"evaluation": {"gates": [{"metric": "auc", "slice": "colour=red", "min": 0.5}]}},
+        "a gate's slice names a segment that is not declared in segments",
     ),
     "negative number": ({"serving": {"replicas": -1}}, "should be greater than or equal to 0"),
     "zero learning rate": (

@@ -25,6 +25,8 @@ class World:
 
     spec: Manifest = field(default_factory=dict)
     cluster: FakeCluster = field(default_factory=FakeCluster)
+    told_gates: list[Manifest] = field(default_factory=list)
+    """Verdicts that evaluations tell."""
 
     def __post_init__(self) -> None:
         self.edit(self.spec)
@@ -90,7 +92,7 @@ class World:
             step, version = labels.get(names.STEP), labels.get(names.VERSION)
             result: Manifest = {"step": step, "computeSeconds": 1.5, "metrics": {}}
             if step == Step.EVALUATE:
-                result["metrics"] = METRICS
+                result |= {"metrics": METRICS, "gates": self.told_gates}
             if step == Step.PACKAGE:
                 result["package"] = f"sha256:{version}"
             done = "Complete" if exit_code == 0 else "Failed"

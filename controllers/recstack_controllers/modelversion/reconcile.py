@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from recstack_crds.v1alpha1 import ModelVersionStatus
-from recstack_crds.v1alpha1.modelversion import StepStatus
+from recstack_crds.v1alpha1.modelversion import Baseline, StepStatus
 
 from recstack_controllers import kinds
 from recstack_controllers.kit import decode, names, status
@@ -14,9 +14,18 @@ from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.modelversion import results, serving
 from recstack_controllers.modelversion.results import JobState
-from recstack_controllers.modelversion.status import BY_STEP, ORDER, missed, phase, set_steps
+from recstack_controllers.modelversion.status import (
+    BY_STEP,
+    ORDER,
+    missed,
+    passed,
+    phase,
+    set_steps,
+    verdicts,
+)
 from recstack_controllers.resources import configmaps, modelversion
 from recstack_controllers.resources import job as jobs
+from recstack_controllers.resources.configmaps import read_plan
 from recstack_controllers.resources.job import Step
 from recstack_controllers.resources.stack import Stack, Version, read_stack, read_version
 from recstack_controllers.settings import Outcome, Settings
@@ -75,6 +84,7 @@ class _Run:
         known = {step.name: step for step in self._before.steps}
         self._steps = {step: known.get(step) or StepStatus(name=step, state="Pending") for step in Step}
         self._package, self._metrics = self._before.package, dict(self._before.metrics)
+        self._baseline, self._verdicts = self._before.baseline, list(self._before.gates)
         self._events: list[tuple[EventType, str, str]] = []
         self.was_stalled = self._conditions.is_true("Stalled")
 
@@ -99,6 +109,8 @@ class _Run:
             steps=list(self._steps.values()),
             package=self._package,
             metrics=self._metrics,
+            baseline=self._baseline,
+            gates=self._verdicts,
             conditions=self._conditions.as_list(ORDER),
         )
         self._live = await status.write(self._cluster, kinds.MODEL_VERSION, self._live, wanted)
@@ -157,7 +169,9 @@ class _Run:
         return read_stack(found, self._settings)
 
     def _gates(self) -> None:
-        gap = missed(self._version.spec.recipe.evaluation.gates, self._metrics)
+        gates = self._version.spec.recipe.evaluation.gates
+        self._verdicts = verdicts(gates, self._verdicts, self._metrics)
+        gap = missed(self._verdicts)
         if gap:
             self.set("Evaluated", State.FALSE, "GateMissed", f"{gap}.")
             raise Stalled(
@@ -165,7 +179,8 @@ class _Run:
                 f"{gap}: it will not serve. Train it otherwise or lower the gate in the stack.",
             )
         measured = ", ".join(f"{name} {value:.4g}" for name, value in sorted(self._metrics.items()))
-        self.set("Evaluated", State.TRUE, "GatesPassed", f"Measured on the held-out days: {measured}.")
+        text = f"Measured on the held-out days: {measured}.{passed(self._verdicts)}"
+        self.set("Evaluated", State.TRUE, "GatesPassed", text)
 
     async def _step(self, stack: Stack, step: Step) -> Outcome:
         name = names.job(self._version.name, step)
@@ -198,7 +213,8 @@ class _Run:
             await self.record()
             return Outcome(None)
         await self._recipe(stack)
-        await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step))
+        live = await self._live_package(step)
+        await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step, live))
         if step is Step.INGEST:
             self.tell("Normal", "TrainingStarted", f"Training of {self._version.name} has started.")
         self._steps[step] = StepStatus(name=step, state="Running", job=name)
@@ -211,6 +227,22 @@ class _Run:
         if found is not None and "data" in found:
             wanted["data"] = found["data"]
         await apply(self._cluster, kinds.CONFIG_MAP, wanted)
+
+    async def _live_package(self, step: Step) -> str:
+        """Digest that relative gates compare with; empty when none was live or no gate asks.
+
+        Recorded before the Job is created, so that a Job that is made anew compares with the same.
+        """
+        evaluation = self._version.spec.recipe.evaluation
+        if step is not Step.EVALUATE or all(gate.relative_to is None for gate in evaluation.gates):
+            return ""
+        if self._baseline is None:
+            stack = self._version.spec.stack
+            plan, _ = read_plan(await self._cluster.get(kinds.CONFIG_MAP, self._namespace, names.plan(stack)))
+            live = next((one for one in plan.versions if one.name == plan.live), None)
+            self._baseline = Baseline(version=live.name, package=live.digest) if live else Baseline()
+            await self.record()
+        return self._baseline.package
 
     async def _moving(self, step: Step) -> Outcome:
         found = self._steps[step]
@@ -251,6 +283,7 @@ class _Run:
         )
         if step is Step.EVALUATE:
             self._metrics = {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
+            self._verdicts = list(result.gates)
         self._package = result.package or self._package
         if step is Step.PACKAGE and self._package is None:
             failure = results.Failure("ResultUnreadable", f"Job {job} published no package: see its log.")

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
+from recstack_crds.v1alpha1.modelversion import GateVerdict
 
 from recstack_controllers.kit.clock import parse
 from recstack_controllers.kit.cluster import Manifest
@@ -41,6 +42,7 @@ class StepResult(BaseModel):
     compute_seconds: float
     metrics: dict[str, float] = {}
     package: str | None = None
+    gates: list[GateVerdict] = []
 
 
 class StepError(BaseModel):

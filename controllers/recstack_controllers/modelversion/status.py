@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recstack_crds.v1alpha1.models import Gate
-from recstack_crds.v1alpha1.modelversion import StepStatus
+from recstack_crds.v1alpha1.modelversion import GateVerdict, StepStatus
 
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.resources.job import Step
@@ -36,16 +36,67 @@ class Service:
     settled: bool
 
 
-def missed(gates: Sequence[Gate], metrics: Mapping[str, float]) -> str:
-    """What gates a version did not pass, as a sentence; empty when it passed all."""
-    parts = []
-    for gate in gates:
-        got = metrics.get(gate.metric)
-        if got is None:
-            parts.append(f"{gate.metric} was not measured")
-        elif got < gate.min:
-            parts.append(f"{gate.metric} is {got:.4g}, below its gate of {gate.min:.4g}")
-    return "; ".join(parts)
+def verdicts(
+    gates: Sequence[Gate], told: Sequence[GateVerdict], metrics: Mapping[str, float]
+) -> list[GateVerdict]:
+    """The verdict on each of ``gates``: as the evaluation told it.
+
+    A version that was evaluated before evaluations told verdicts has its metrics only, and gates on
+    nothing else; anything that was not told is not passed.
+    """
+    if len(told) == len(gates):
+        return list(told)
+    return [_by_metric(gate, metrics) for gate in gates]
+
+
+def _by_metric(gate: Gate, metrics: Mapping[str, float]) -> GateVerdict:
+    whole = gate.relative_to is None and gate.slice in {None, "all"}
+    got = metrics.get(gate.metric) if whole else None
+    threshold = next(
+        (bound for bound in (gate.min, gate.max, gate.min_ratio, gate.min_difference) if bound is not None),
+        0.0,
+    )
+    reason = "Passed"
+    if got is None:
+        reason = "NotMeasured"
+    elif gate.min is not None and got < gate.min:
+        reason = "BelowMin"
+    elif gate.max is not None and got > gate.max:
+        reason = "AboveMax"
+    return GateVerdict(
+        metric=gate.metric, slice=gate.slice or "all", value=got, threshold=threshold,
+        passed=reason == "Passed", reason=reason,
+    )  # fmt: skip
+
+
+def missed(found: Sequence[GateVerdict]) -> str:
+    """What gates a version did not pass, with the figures, as a sentence; empty when it passed all."""
+    return "; ".join(_sentence(one) for one in found if not one.passed)
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+def _sentence(verdict: GateVerdict) -> str:
+    """Why a gate is not passed."""
+    what = verdict.metric if verdict.slice == "all" else f"{verdict.metric} of {verdict.slice}"
+    got, asked = _figure(verdict.value), _figure(verdict.threshold)
+    sentences = {
+        "BelowMin": f"{what} is {got}, below its gate of {asked}",
+        "AboveMax": f"{what} is {got}, above its gate of {asked}",
+        "NotMeasured": f"{what} was not measured",
+        "NotShown": f"{what} against the live version is {got} with a lower bound of "
+        f"{_figure(verdict.bound)}, not above its gate of {asked}",
+        "TooFewRequests": f"{what} against the live version is {got}, of too few requests to be believed",
+    }
+    return sentences.get(verdict.reason, f"{what} is {got}, its gate of {asked} is missed")
+
+
+def passed(found: Sequence[GateVerdict]) -> str:
+    """What is worth telling of gates that passed: those that had nothing to compare with."""
+    free = [one.metric for one in found if one.reason == "NoLiveVersion"]
+    return f" No version was live to compare {', '.join(free)} with (NoLiveVersion)." if free else ""
 
 
 def set_steps(conditions: Conditions, steps: Sequence[StepStatus]) -> None:

@@ -25,9 +25,10 @@ class Step(StrEnum):
     PACKAGE = "package"
 
 
-def job(stack: Stack, version: Version, step: Step) -> Manifest:
+def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> Manifest:
     """Job that runs ``step`` once to success.
 
+    ``live_package``: digest that the evaluation's relative gates compare with; empty: none.
     It has no TTL: garbage collection takes it with its version, and until then its pod's result can be
     read.
     """
@@ -60,7 +61,7 @@ def job(stack: Stack, version: Version, step: Step) -> Manifest:
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     **pods.shared(stack.settings),
-                    "containers": [_container(stack, version, step)],
+                    "containers": [_container(stack, version, step, live_package)],
                     "volumes": _volumes(stack, version, step),
                 },
             },
@@ -68,7 +69,7 @@ def job(stack: Stack, version: Version, step: Step) -> Manifest:
     }
 
 
-def _container(stack: Stack, version: Version, step: Step) -> Manifest:
+def _container(stack: Stack, version: Version, step: Step, live_package: str) -> Manifest:
     training = version.spec.recipe.training
     source = version.spec.recipe.data.source
     # Only ingest reads the source, only later steps write artifacts: their credentials never meet.
@@ -94,6 +95,7 @@ def _container(stack: Stack, version: Version, step: Step) -> Manifest:
             "--version", version.name,
             "--stack", f"{stack.namespace}/{stack.name}",
             "--image", stack.settings.images.training,
+            *(("--live-package", live_package) if live_package else ()),
         ],
         # Libraries write caches below HOME, and the image's user has none of its own.
         "env": [{"name": "HOME", "value": "/tmp"}, *pods.s3_environment(location)],

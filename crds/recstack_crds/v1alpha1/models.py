@@ -1,10 +1,11 @@
 """``spec.models``, ``spec.training`` and ``spec.evaluation``."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from recstack_crds.v1alpha1.base import ApiModel, Fraction, Quantity
+from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction, Quantity
 
 
 class Retrieval(ApiModel):
@@ -66,26 +67,72 @@ class Training(ApiModel):
     retries: int = Field(2, ge=0, le=10, description="Times a failed step is tried again (Job backoffLimit).")
 
 
-class Metric(StrEnum):
-    """What the evaluation reports and a gate may ask."""
+class RelativeTo(StrEnum):
+    """What a relative gate compares with."""
 
-    RECALL_AT_10 = "recall@10"
-    NDCG_AT_10 = "ndcg@10"
-    AUC = "auc"
-    RECALL_LIFT = "recall@10/popularity"
+    LIVE = "live"
+
+
+Metric = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^((recall|ndcg|coverage|novelty)@(100|[1-9][0-9]?)"
+        r"|recall@10/popularity|auc|calibrationError)$",
+        max_length=24,
+    ),
+]
+SliceName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(all|newUsers|newItems|[A-Za-z_][A-Za-z0-9_]*=[ !#-\[\]-~]+)$", max_length=48
+    ),
+]
+"""Printable ASCII, so that sixteen verdicts fit into a termination message of 4,096 bytes."""
 
 
 class Gate(ApiModel):
-    """A version below ``min`` is rejected."""
+    """A version that misses one is rejected. Absolute: min or max. Relative: by how much it beats another."""
 
-    metric: Metric = Field(description="Metric of the held-out days.")
-    min: float = Field(description="Least value that passes.")
+    metric: Metric = Field(
+        description="Metric of the held-out days: recall@k, ndcg@k, coverage@k, novelty@k (k to 100), "
+        "recall@10/popularity, auc, calibrationError."
+    )
+    slice: SliceName | None = Field(
+        None,
+        description="Whose: all (the default), newUsers, newItems, or <segment>=<value> of a segment.",
+    )
+    min: float | None = Field(None, description="Least value that passes.")
+    max: float | None = Field(None, description="Greatest value that passes.")
+    relative_to: RelativeTo | None = Field(
+        None, description="live: compare with the version that answers, on the same held-out requests."
+    )
+    min_ratio: float | None = Field(
+        None, gt=0, description="Relative: the bound of candidate / live must be above it."
+    )
+    min_difference: float | None = Field(
+        None, description="Relative: the bound of candidate - live must be above it."
+    )
+    confidence: float | None = Field(
+        None, ge=0.5, le=0.999, description="Relative: one-sided confidence of the bound; left out: 0.95."
+    )
+
+
+class Segment(ApiModel):
+    """A column of the table of users or of items whose values are slices of the evaluation."""
+
+    name: Column = Field(description="Name before the = of its slices.")
+    column: Column = Field(description="Column of one of both tables; need not be a feature.")
 
 
 class Evaluation(ApiModel):
-    """What a version must reach before it may serve."""
+    """What is measured, and what a version must reach before it may serve."""
 
     gates: list[Gate] = Field(default_factory=list, max_length=16, description="All must pass.")
+    segments: list[Segment] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Slices by value of a column: the sixteen most frequent values, and those of gates.",
+    )
 
 
 class SeenFilter(ApiModel):

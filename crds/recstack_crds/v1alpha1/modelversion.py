@@ -54,6 +54,32 @@ class StepStatus(ApiModel):
     wall_seconds: float | None = Field(None, description="From the Job's creation to its end, seconds.")
 
 
+class Baseline(ApiModel):
+    """What a candidate is compared with; both empty: no version was live."""
+
+    version: str = Field("", description="Name of the version that was live.")
+    package: str = Field("", description="Digest of its package, sha256:<hex>.")
+
+
+class GateVerdict(ApiModel):
+    """What became of one gate."""
+
+    metric: str = Field(description="The gate's metric.")
+    slice: str = Field("all", description="Whose.")
+    value: float | None = Field(
+        None,
+        description="Measured: the metric; of a relative gate the ratio or difference to the live one's.",
+    )
+    bound: float | None = Field(None, description="Relative gates: lower confidence bound of the value.")
+    threshold: float = Field(0, description="What the gate asks.")
+    passed: bool = Field(description="Whether it is met.")
+    reason: str = Field(
+        "",
+        description="Passed, BelowMin, AboveMax, NotShown (the bound does not clear the threshold), "
+        "NotMeasured, TooFewRequests or NoLiveVersion (which passes).",
+    )
+
+
 class ModelVersionStatus(ApiModel):
     """How far it got."""
 
@@ -62,4 +88,8 @@ class ModelVersionStatus(ApiModel):
     steps: list[StepStatus] = Field(default_factory=list, description="Training steps, in order.")
     package: str | None = Field(None, description="Digest of the package, sha256:<hex>.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Held-out metrics by name.")
+    baseline: Baseline | None = Field(
+        None, description="What relative gates compare with, fixed before the evaluation's Job is created."
+    )
+    gates: list[GateVerdict] = Field(default_factory=list, description="Verdict of each gate, in order.")
     conditions: list[Condition] = Field(default_factory=list, description="Conditions.")

@@ -84,6 +84,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "network-training": lambda: network.training(DEFAULT),
     "autoscaler": lambda: autoscaler.autoscaler(FULL, Autoscaling(max_replicas=8)),
     "job-ingest": lambda: job.job(DEFAULT, VERSION, job.Step.INGEST),
+    "job-evaluate-live": lambda: job.job(DEFAULT, VERSION, job.Step.EVALUATE, "sha256:00"),
     "job-package-full": lambda: job.job(FULL, FULL_VERSION, job.Step.PACKAGE),
     "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, job.Step.INGEST),
     "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, job.Step.INGEST),

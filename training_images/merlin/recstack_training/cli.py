@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from recstack_crds.v1alpha1.modelversion import Recipe
 
-from recstack_training.context import STEPS, Context, StepResult, once
+from recstack_training.context import STEPS, Context, Made, StepResult, once
 from recstack_training.errors import BAD_INPUT_EXIT_CODE, BadInput
 
 TERMINATION_LIMIT = 4096
@@ -30,6 +30,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--image", default="")
     parser.add_argument("--data", type=Path, default=Path("/data"))
+    parser.add_argument("--live-package", default="", help="sha256:... that relative gates compare with")
     parser.add_argument("--termination-log", type=Path, default=Path("/dev/termination-log"))
     return parser.parse_args(argv)
 
@@ -51,18 +52,22 @@ def run_step(ctx: Context, step: str) -> StepResult:
 
     def body(folder: Path) -> StepResult:
         start = time.perf_counter()
-        metrics, package = module.run(ctx, folder)
-        return StepResult(step, time.perf_counter() - start, metrics, package)
+        made: Made = module.run(ctx, folder)
+        return StepResult(step, time.perf_counter() - start, made.metrics, made.package, made.gates)
 
     return once(ctx, step, body)
 
 
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def report(value: dict[str, Any], log: Path) -> None:
     """Print as the last line of stdout and write the termination message, shortened to what fits."""
-    text = json.dumps(value, sort_keys=True)
+    text = _line(value)
     if len(text.encode()) > TERMINATION_LIMIT and "error" in value:
         value["error"]["message"] = value["error"]["message"][:2000]
-        text = json.dumps(value, sort_keys=True)
+        text = _line(value)
     print(text, flush=True)
     try:
         log.write_text(text[:TERMINATION_LIMIT])
@@ -76,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     step = args.step
     try:
         ctx = Context(
-            _recipe(args.config), args.work, args.artifacts, args.version, args.stack, args.image, args.data
-        )
+            _recipe(args.config), args.work, args.artifacts, args.version, args.stack, args.image, args.data,
+            args.live_package,
+        )  # fmt: skip
         for step in STEPS if args.step == "all" else (args.step,):
             report(run_step(ctx, step).as_json(), args.termination_log)
     except BadInput as error:

@@ -15,12 +15,16 @@ STEPS = ("ingest", "features", "train-retrieval", "train-ranking", "evaluate", "
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step reports: its time in seconds, numbers by name, the package's digest if it made one."""
+    """What a step reports: its time in seconds, numbers by name, the package's digest if it made one.
+
+    ``gates``: verdicts as JSON, of the evaluation only.
+    """
 
     step: str
     compute_seconds: float
     metrics: dict[str, float]
     package: str | None = None
+    gates: tuple[dict[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The result as the operator reads it."""
@@ -29,12 +33,25 @@ class StepResult:
             "computeSeconds": round(self.compute_seconds, 3),
             "metrics": self.metrics,
             "package": self.package,
+            **({"gates": list(self.gates)} if self.gates else {}),
         }
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a step's module gives back: numbers by name, a package's digest, verdicts of gates as JSON."""
+
+    metrics: dict[str, float]
+    package: str | None = None
+    gates: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Context:
-    """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted."""
+    """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted.
+
+    ``live`` is the digest of the package that relative gates compare with; empty: none is live.
+    """
 
     recipe: Recipe
     work: Path
@@ -43,6 +60,7 @@ class Context:
     stack: str
     image: str
     data: Path = Path("/data")
+    live: str = ""
 
     @property
     def run(self) -> Path:
@@ -64,7 +82,9 @@ def once(ctx: Context, step: str, body: Callable[[Path], StepResult]) -> StepRes
     done = final / "done.json"
     if done.exists():
         old = json.loads(done.read_text())
-        return StepResult(old["step"], old["computeSeconds"], old["metrics"], old["package"])
+        return StepResult(
+            old["step"], old["computeSeconds"], old["metrics"], old["package"], tuple(old.get("gates", ()))
+        )
     temporary = ctx.run / f".{step}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -76,6 +76,23 @@ def verify(store: Store, digest: str) -> dict[str, Any]:
     return manifest
 
 
+def fetch(store: Store, digest: str, folder: Path) -> dict[str, Path]:
+    """Copy a package here and verify it; its parts by name. ``Damaged`` if any byte is another."""
+    source = f"{ROOT}/{digest.removeprefix('sha256:')}"
+    content = b"".join(store.read(f"{source}/{MANIFEST}"))
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise Damaged(f"{source}/{MANIFEST} does not have the digest that the package is named by")
+    parts: dict[str, Path] = {}
+    for part, wanted in json.loads(content)["parts"].items():
+        parts[part] = folder / part
+        parts[part].parent.mkdir(parents=True, exist_ok=True)
+        with parts[part].open("wb") as file:
+            file.writelines(store.read(f"{source}/{part}"))
+        if digest_of(parts[part]) != wanted:
+            raise Damaged(f"{source}/{part} was read back with another digest; check the store")
+    return parts
+
+
 def _verify_parts(store: Store, folder: str, manifest: Mapping[str, Any]) -> None:
     for part, wanted in manifest["parts"].items():
         found = hashlib.sha256()

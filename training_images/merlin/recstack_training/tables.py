@@ -1,5 +1,6 @@
 """Where the tables lie and whether they hold what the recipe says: all checks before any work."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from recstack_crds.v1alpha1.data import Tables
 from recstack_crds.v1alpha1.features import Feature, Features, Op
+from recstack_crds.v1alpha1.models import Segment
 from recstack_crds.v1alpha1.modelversion import Recipe
 
 from recstack_training.errors import BadInput
@@ -84,6 +86,7 @@ def check(found: Found, recipe: Recipe) -> dict[str, int]:
             _column(found.items, item_schema, feature.most_frequent, "integer or string")
     if tables.items.title:
         _column(found.items, item_schema, tables.items.title, "string")
+    check_segments(found, recipe.evaluation.segments)
     log = tables.interactions
     for day in found.days:
         schema, rows[day.name] = _open(day)
@@ -97,6 +100,26 @@ def check(found: Found, recipe: Recipe) -> dict[str, int]:
         for feature in features.context:
             _values(day, feature)
     return rows
+
+
+def check_segments(found: Found, segments: Sequence[Segment]) -> None:
+    """Every segment's column is in one table."""
+    for segment in segments:
+        segment_table(found, segment)
+
+
+def segment_table(found: Found, segment: Segment) -> Path:
+    """The one table that has the segment's column; ``BadInput`` when none or both do."""
+    having = [path for path in (found.users, found.items) if segment.column in _open(path)[0].names]
+    if len(having) == 1:
+        return having[0]
+    names = f"{found.users.name} and {found.items.name}"
+    raise BadInput(
+        "AmbiguousColumn" if having else "MissingColumn",
+        f"evaluation.segments {segment.name}: {'both' if having else 'neither'} of {names} "
+        f"{'have' if having else 'has'} a column {segment.column}; name a column of exactly one of them.",
+        column=segment.column,
+    )
 
 
 def check_features(features: Features, tables: Tables) -> None:

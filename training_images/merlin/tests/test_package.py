@@ -13,14 +13,15 @@ import faiss
 import numpy as np
 import onnx
 import pytest
-from recstack_crds.v1alpha1.models import Metric
 from recstack_training.artifacts import Folder
 from recstack_training.bundle import files
 from recstack_training.cli import main
 from recstack_training.context import STEPS, Context
 from recstack_training.dataset import arrays
+from recstack_training.gates import LIFT
 from recstack_training.packages import Damaged, publish, verify
 from recstack_training.served import Bundle
+from recstack_training.steps.evaluate import METRICS
 from runs import command
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "recompute_metrics.py"
@@ -51,7 +52,7 @@ def test_every_part_is_as_the_manifest_says(run: Context) -> None:
     for name, path in found.items():
         data = path.read_bytes()
         assert manifest["parts"][name] == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    assert set(manifest["metrics"]) == {metric.value for metric in Metric}
+    assert set(manifest["metrics"]) == {*METRICS, LIFT}
     assert manifest["lineage"]["image"] == "image@1"
     assert sum("sha256" in entry for entry in manifest["lineage"]["data"]) >= 5
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from recstack_crds.v1alpha1.modelversion import Recipe
 from recstack_training.cli import main
-from recstack_training.context import STEPS, Context
+from recstack_training.context import STEPS, Context, Made
 from runs import RETAIL, command, context
 
 
@@ -46,9 +46,9 @@ def test_a_step_that_dies_leaves_nothing(
         (folder / "half").write_text("made")
         raise KeyboardInterrupt
 
-    def whole(_: Context, folder: Path) -> tuple[dict[str, float], None]:
+    def whole(_: Context, folder: Path) -> Made:
         assert list(folder.iterdir()) == []
-        return {"fine": 1}, None
+        return Made({"fine": 1})
 
     monkeypatch.setattr(module, "run", killed)
     with pytest.raises(KeyboardInterrupt):

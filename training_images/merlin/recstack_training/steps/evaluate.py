@@ -16,64 +16,48 @@ item of a random held-out event, so by popularity: event
 ``default_rng(training.seed).integers(events, size=(positives, negatives))``. Pairs of user and item that are
 held-out events themselves are taken out.
 
-``newItems``: as above, with the items of the user's training days taken out of lists and relevant items,
+Slices (``population.py``): of a slice of users the requests and scored pairs of those users; of a slice of
+items the relevant and listed items, and the scored pairs, that are among those; places in the list stay.
+
+``unseenItems``: as above, with the items of the user's training days taken out of lists and relevant items,
 as the seen filter would; users who only came back to what they had seen have no request there.
+
+Relative gates: the live version's package answers the same requests and scores the same events, with its own
+vocabularies, features and catalog; what it does not know of users it takes the default for, and an item that
+it lacks it cannot list and scores lowest. Its lists are in the candidate's rows then.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import faiss
 import numpy as np
-from recstack_crds.v1alpha1.models import Metric
+from recstack_crds.v1alpha1.models import Gate
+from recstack_crds.v1alpha1.modelversion import Recipe
 from recstack_triton_templates.stages.transforms import Array
 
-from recstack_training import measures
+from recstack_training import gates, measures, packages, report
+from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
-from recstack_training.context import Context
-from recstack_training.dataset import Encoded, load
-from recstack_training.served import CANDIDATES, Bundle, Ints, slices
+from recstack_training.context import Context, Made
+from recstack_training.dataset import load
+from recstack_training.heldout import HeldOut, Measured, contains, to_pairs
+from recstack_training.measures import Floats, Ints
+from recstack_training.population import ALL, Slice, population
+from recstack_training.served import CANDIDATES, Bundle
+from recstack_training.steps.ingest import found
 
-REQUESTS = 5_000
-POSITIVES = 50_000
 EXACT = 256
 """Requests whose candidates are compared with those of exact search."""
-
-
-@dataclass(frozen=True)
-class Requests:
-    """N requests: user rows, ids, row in the log of the first event; the relevant (user, item) pairs."""
-
-    user: Ints
-    ids: Ints
-    event: Ints
-    pairs: Ints
-
-
-def _pairs(user: Ints, item: Ints, items: int) -> Ints:
-    """Distinct pairs as sorted ``user * items + item``."""
-    pairs: Ints = np.unique(user * items + item)
-    return pairs
-
-
-def _contains(sorted_keys: Ints, keys: Ints) -> measures.Bools:
-    """Which of ``keys``, any shape, are in ``sorted_keys``."""
-    if len(sorted_keys) == 0:
-        return np.zeros(keys.shape, dtype=bool)
-    place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-    found: measures.Bools = sorted_keys[place] == keys
-    return found
-
-
-def requests(log: Encoded, ids: Ints, items: int) -> Requests:
-    """The requests of the held-out ``log``; ``ids`` [U] are the raw user ids."""
-    order = np.argsort(log.time, kind="stable")
-    users, first = np.unique(log.user[order], return_index=True)
-    first = order[first]
-    step = -(-len(users) // REQUESTS)
-    users, first = users[::step], first[::step]
-    return Requests(users, ids[users], first, _pairs(log.user, log.item, items))
+METRICS = (
+    *(f"{name}@{k}" for name in ("recall", "ndcg") for k in (5, 10, 20)),
+    "coverage@10", "novelty@10", "auc", "calibrationError",
+)  # fmt: skip
+"""What is always measured; gates add theirs."""
+BASELINE = "popularity/recall@10"
 
 
 def popular(item: Ints, items: int) -> Ints:
@@ -86,7 +70,7 @@ def _top(rows: Ints, user: Ints, items: int, taken: Ints | None) -> Ints:
     """The first ``K`` of each list [N, C] that are not in the pairs ``taken``; -1 where there are too few."""
     if taken is None:
         return rows[:, : measures.K]
-    free = ~_contains(taken, user[:, None] * items + rows)
+    free = ~contains(taken, user[:, None] * items + rows)
     order = np.argsort(~free, axis=1, kind="stable")[:, : measures.K]
     return np.where(np.take_along_axis(free, order, 1), np.take_along_axis(rows, order, 1), -1)
 
@@ -98,37 +82,18 @@ def list_metrics(
 
     ``taken`` pairs count neither as listed nor as relevant.
     """
-    relevant = pairs if taken is None else pairs[~_contains(taken, pairs)]
+    relevant = pairs if taken is None else pairs[~contains(taken, pairs)]
     count = np.bincount(relevant // items, minlength=int(user.max()) + 1)[user]
     asked = count > 0
     if not asked.any():
         return {"requests": 0}
     rows, user, count = rows[asked], user[asked], count[asked]
     top = _top(rows, user, items, taken)
-    hits = _contains(relevant, user[:, None] * items + top) & (top >= 0)
+    hits = contains(relevant, user[:, None] * items + top) & (top >= 0)
     return {
         "requests": len(user),
         "recall@10": float(measures.recall(hits, count).mean()),
         "ndcg@10": float(measures.ndcg(hits, count).mean()),
-    }
-
-
-def _auc(ctx: Context, bundle: Bundle, log: Encoded, ids: Ints, pairs: Ints) -> dict[str, float]:
-    items, negatives = len(bundle.item_ids), ctx.recipe.models.ranking.negatives
-    chosen = np.arange(0, len(log.user), -(-len(log.user) // POSITIVES))
-    rng = np.random.default_rng(ctx.recipe.training.seed)
-    drawn = log.item[rng.integers(len(log.item), size=(len(chosen), negatives))]
-    rows = np.concatenate([log.item[chosen][:, None], drawn], axis=1)
-    scores = np.concatenate([
-        bundle.score(bundle.user(ids[log.user[part]]),
-                     bundle.context({k: v[part] for k, v in log.raw.items()}, len(part)), rows[where])
-        for where in slices(len(chosen), 4096) for part in (chosen[where],)
-    ])  # fmt: skip
-    true_negative = ~_contains(pairs, log.user[chosen][:, None] * items + drawn)
-    return {
-        "auc": measures.auc(scores[:, 0], scores[:, 1:][true_negative]),
-        "positives": len(chosen),
-        "negatives": int(true_negative.sum()),
     }
 
 
@@ -140,48 +105,121 @@ def exact_overlap(vectors: Array, queries: Array, found: Ints) -> float:
     return float(np.mean([np.isin(w, f).mean() for w, f in zip(wanted, found, strict=True)]))
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
-    """Write ``evaluation.json``; the metrics that gates may ask."""
+def _candidate_recall(rows: Ints, held_out: HeldOut, items: int) -> float:
+    asked = held_out.asked
+    count = np.bincount(asked.pairs // items, minlength=int(asked.user.max()) + 1)[asked.user]
+    hits = contains(asked.pairs, asked.user[:, None] * items + rows)
+    return float(measures.recall(hits, count).mean())
+
+
+def live_measured(ctx: Context, held_out: HeldOut, folder: Path) -> Measured | None:
+    """The live version on the candidate's held-out days; None when there is none or no gate asks for it."""
+    relative = [gate for gate in ctx.recipe.evaluation.gates if gate.relative_to is not None]
+    if not ctx.live or not relative:
+        return None
+    parts = packages.fetch(open_store(ctx.artifacts), ctx.live, folder)
+    bundle = Bundle(parts, Recipe.model_validate_json(parts["recipe.json"].read_text()))
+    asked = held_out.asked
+    rows = bundle.recommend(asked.ids, held_out.context(asked.event)).rows
+    ranked = any(gate.metric == "auc" for gate in relative)
+    return Measured(held_out, held_out.lists(bundle, rows), held_out.score(bundle) if ranked else None)
+
+
+def by_slice(
+    measured: Measured, slices: Mapping[str, Slice], wanted: list[str]
+) -> dict[str, dict[str, float | None]]:
+    """Every metric of every slice, null where there is nothing to measure; requests of recall and ndcg."""
+    return {
+        name: {
+            **{metric: measured.value(metric, of) for metric in wanted if metric != gates.LIFT},
+            "requests": measured.requests(of),
+        }
+        for name, of in slices.items()
+    }
+
+
+def request_values(
+    asked: Gate, number: int, slices: Mapping[str, Slice], versions: Mapping[str, Measured]
+) -> dict[str, Floats]:
+    """What a relative gate's bound is made of: sums and counts [N, T] of each version."""
+    of = slices.get(asked.slice or ALL)
+    out: dict[str, Floats] = {}
+    for name, measured in versions.items():
+        parts = None if of is None else measured.per_request(asked.metric, of)
+        if parts is not None:
+            out |= {f"gate{number}.{name}.sums": parts.sums, f"gate{number}.{name}.counts": parts.counts}
+    return out
+
+
+def run(ctx: Context, folder: Path) -> Made:
+    """Write ``evaluation.json``, values by request and the report; metrics and the verdicts of the gates."""
     parts = files(ctx, ("features", "train-retrieval", "train-ranking"))
     bundle = Bundle(parts, ctx.recipe)
-    items = len(bundle.item_ids)
+    items, seed = len(bundle.item_ids), ctx.recipe.training.seed
     log, train = load(ctx, "heldout"), load(ctx, "train")
-    asked = requests(log, log.user_ids, items)
-    taken = _pairs(train.user, train.item, items)
-    context = {name: column[asked.event] for name, column in log.raw.items()}
+    held_out = HeldOut.of(log, train, bundle.item_ids, ctx.recipe.models.ranking.negatives, seed)
+    asked, taken = held_out.asked, to_pairs(train.user, train.item, items)
     # Longer than ten, so that it can be filled after seen items are taken out.
-    served = bundle.recommend(asked.ids, context)
-    favourites = popular(train.item, items)
-    everywhere = np.broadcast_to(favourites[:CANDIDATES], (len(asked.user), min(CANDIDATES, items)))
+    served = bundle.recommend(asked.ids, held_out.context(asked.event)).rows
+    everywhere = np.broadcast_to(
+        popular(train.item, items)[:CANDIDATES], (len(asked.user), min(CANDIDATES, items))
+    )
+    candidate = Measured(held_out, served, held_out.score(bundle))
+    with TemporaryDirectory(dir=folder) as scratch:
+        live = live_measured(ctx, held_out, Path(scratch))
 
-    lists = {"served": served.rows, "popularity": everywhere}
-    metrics = {n: list_metrics(rows, asked.user, asked.pairs, items) for n, rows in lists.items()}
-    new = {n: list_metrics(rows, asked.user, asked.pairs, items, taken) for n, rows in lists.items()}
-    ranker = _auc(ctx, bundle, log, log.user_ids, asked.pairs)
+    tables, evaluation = ctx.recipe.data.tables, ctx.recipe.evaluation
+    of_all = population(evaluation, found(ctx), tables.users, tables.items, train)
+    slices = {one.name: one for one in of_all}
+    lists = {"served": served, "popularity": everywhere}
+    whole = {n: list_metrics(rows, asked.user, asked.pairs, items) for n, rows in lists.items()}
+    unseen = {n: list_metrics(rows, asked.user, asked.pairs, items, taken) for n, rows in lists.items()}
+    baseline = whole["popularity"]["recall@10"]
+    lift = whole["served"]["recall@10"] / max(baseline, 1 / len(asked.user))
+    wanted = list(dict.fromkeys([*METRICS, *(gate.metric for gate in evaluation.gates)]))
+    found_by_slice = by_slice(candidate, slices, wanted)
+    verdicts = [
+        gates.judge(gate, slices, candidate, live, lift=lift, seed=seed + number)
+        for number, gate in enumerate(evaluation.gates)
+    ]
     some = bundle.user(asked.ids[:EXACT])
     retrieval = {
-        "candidates": served.rows.shape[1],
-        "recall@candidates": float(_candidate_recall(served.rows, asked, items)),
+        "candidates": served.shape[1],
+        "recall@candidates": _candidate_recall(served, held_out, items),
         "exactSearchOverlap": exact_overlap(
             np.load(parts["item_embeddings.npy"]), bundle.embed(some), bundle.retrieve(some, CANDIDATES)
         ),
     }
-    floor = 1 / len(asked.user)
-    recall, baseline = (metrics[name]["recall@10"] for name in ("served", "popularity"))
-    gates = {
-        Metric.RECALL_AT_10.value: recall,
-        Metric.NDCG_AT_10.value: metrics["served"]["ndcg@10"],
-        Metric.AUC.value: ranker["auc"],
-        Metric.RECALL_LIFT.value: recall / max(baseline, floor),
+    metrics = {name: value for name in wanted if (value := found_by_slice[ALL].get(name)) is not None}
+    metrics[gates.LIFT] = lift
+    result: dict[str, Any] = {
+        "metrics": metrics,
+        **whole,
+        "slices": found_by_slice,
+        "gates": [verdict.model_dump(by_alias=True, exclude_none=True) for verdict in verdicts],
+        "live": ctx.live,
+        "ranker": {"positives": len(held_out.events), "negatives": int(held_out.counted[:, 1:].sum())},
+        "retrieval": retrieval,
+        "unseenItems": unseen,
+        "heldOutEvents": len(log.user),
     }
-    report = {"metrics": gates, **metrics, "ranker": ranker, "retrieval": retrieval, "newItems": new,
-              "heldOutEvents": len(log.user)}  # fmt: skip
-    (folder / PARTS).mkdir()
-    (folder / PARTS / "evaluation.json").write_text(json.dumps(report, sort_keys=True))
-    return {**gates, "popularity/recall@10": baseline}, None
-
-
-def _candidate_recall(rows: Ints, asked: Requests, items: int) -> float:
-    count = np.bincount(asked.pairs // items, minlength=int(asked.user.max()) + 1)[asked.user]
-    hits = _contains(asked.pairs, asked.user[:, None] * items + rows)
-    return float(measures.recall(hits, count).mean())
+    root = folder / PARTS
+    root.mkdir()
+    (root / "evaluation.json").write_text(json.dumps(result, sort_keys=True, allow_nan=False))
+    values: dict[str, Array] = {"user": asked.ids}
+    for metric in METRICS:
+        if "@" in metric and not metric.startswith("coverage"):
+            one = candidate.per_request(metric, slices[ALL])
+            values |= {} if one is None else {metric: one.sums[:, 0].astype(np.float32)}
+    versions = {"candidate": candidate} | ({} if live is None else {"live": live})
+    for number, gate in enumerate(evaluation.gates):
+        if gate.relative_to is not None:
+            values |= request_values(gate, number, slices, versions)
+    np.savez_compressed(root / "evaluation_requests.npz", **values)
+    other = None if live is None else by_slice(live, slices, ["recall@10"])
+    report.write(
+        root, ctx, result, verdicts=verdicts, reliability=candidate.reliability(slices[ALL]), live=other
+    )
+    # The termination message is short: what is always measured; by slice it stands in the report.
+    told = {name: float(f"{metrics[name]:.6g}") for name in (*METRICS, gates.LIFT) if name in metrics}
+    return Made({**told, BASELINE: float(f"{baseline:.6g}")}, None, tuple(result["gates"]))

@@ -12,7 +12,7 @@ from recstack_triton_templates.stages.transforms import Array, null_mask
 from recstack_training import workflows
 from recstack_training.bundle import PARTS
 from recstack_training.columns import pack
-from recstack_training.context import Context
+from recstack_training.context import Context, Made
 from recstack_training.dataset import RAW
 from recstack_training.derive import Ints, most_frequent
 from recstack_training.errors import BadInput
@@ -76,7 +76,7 @@ def _derive(ctx: Context, users: pd.DataFrame, items: pd.DataFrame, log: pd.Data
         users[feature.column] = np.append(values, _absent(values))[best]
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
+def run(ctx: Context, folder: Path) -> Made:
     """Write the package's tables and transforms; for training the two logs and the encoded users.
 
     The user workflow is fitted on users with an event in the training days, so that everybody else is out of
@@ -146,4 +146,4 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
             **raw,
         )
     (folder / "sizes.json").write_text(json.dumps(sizes))
-    return {"trainRows": len(train), "heldOutRows": len(held_out), "droppedRows": dropped}, None
+    return Made({"trainRows": len(train), "heldOutRows": len(held_out), "droppedRows": dropped})

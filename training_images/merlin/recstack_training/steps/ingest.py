@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from recstack_training.context import Context
+from recstack_training.context import Context, Made
 from recstack_training.source import resolve
 from recstack_training.tables import Found, check, locate
 
@@ -15,7 +15,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
+def run(ctx: Context, folder: Path) -> Made:
     """Write ``tables.json``: folder, days, lineage of every file."""
     root = resolve(ctx, folder / "generated")
     found = locate(root, ctx.recipe)
@@ -24,12 +24,14 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     lineage = [{"file": str(f.relative_to(root)), "sha256": sha256(f), "rows": rows[f.name]} for f in files]
     (folder / "tables.json").write_text(json.dumps({"root": str(root), "lineage": lineage}))
     events = sum(rows[day.name] for day in found.days)
-    return {
-        "days": len(found.days),
-        "interactions": events,
-        "users": rows[found.users.name],
-        "items": rows[found.items.name],
-    }, None
+    return Made(
+        {
+            "days": len(found.days),
+            "interactions": events,
+            "users": rows[found.users.name],
+            "items": rows[found.items.name],
+        }
+    )
 
 
 def found(ctx: Context) -> Found:

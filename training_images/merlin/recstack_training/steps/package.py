@@ -10,7 +10,7 @@ import numpy as np
 from recstack_training import packages
 from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
-from recstack_training.context import STEPS, Context
+from recstack_training.context import STEPS, Context, Made
 from recstack_training.dataset import Encoded, load
 from recstack_training.served import Bundle
 
@@ -51,7 +51,7 @@ def probe(ctx: Context, bundle: Bundle, log: Encoded) -> list[dict[str, Any]]:
     return out
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], str]:
+def run(ctx: Context, folder: Path) -> Made:
     """Publish the package; its metrics and digest."""
     root = folder / PARTS
     root.mkdir()
@@ -78,4 +78,4 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], str]:
         "lineage": {"data": lineage, "image": ctx.image, "parent": None, "seed": ctx.recipe.training.seed},
     }
     digest = packages.publish(open_store(ctx.artifacts), parts, manifest, folder)
-    return metrics, digest
+    return Made(metrics, digest)

@@ -8,7 +8,7 @@ import numpy as np
 
 from recstack_training import export, schema
 from recstack_training.bundle import PARTS
-from recstack_training.context import Context
+from recstack_training.context import Context, Made
 from recstack_training.dataset import load as load_rows
 from recstack_training.dataset import rows
 from recstack_training.dataset import sizes as sizes_of
@@ -35,7 +35,7 @@ def negatives(loader: Any, columns: Any, number: int, seed: int) -> Any:
     return loader.map(InBatchNegatives(columns, number, seed=seed, prep_features=True))
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
+def run(ctx: Context, folder: Path) -> Made:
     """Write ``ranker.onnx`` and the weights."""
     tf, mm = load()
     recipe, features, seed = ctx.recipe.models.ranking, ctx.recipe.features, ctx.recipe.training.seed
@@ -72,4 +72,4 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
     expected = model({name: tf.constant(v[:, None]) for name, v in sample.items()}).numpy()
     export.assert_equal(parts / "ranker.onnx", sample, expected, True)
-    return {"loss": loss, "rows": len(frame)}, None
+    return Made({"loss": loss, "rows": len(frame)})

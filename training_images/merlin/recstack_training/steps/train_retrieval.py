@@ -9,7 +9,7 @@ from recstack_triton_templates.stages.transforms import Array
 
 from recstack_training import export, schema
 from recstack_training.bundle import PARTS
-from recstack_training.context import Context
+from recstack_training.context import Context, Made
 from recstack_training.dataset import load as load_rows
 from recstack_training.dataset import rows
 from recstack_training.dataset import sizes as sizes_of
@@ -49,7 +49,7 @@ def _embed(tower: Any, tf: Any, features: dict[str, Array], batch: int = 8192) -
     return vectors
 
 
-def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
+def run(ctx: Context, folder: Path) -> Made:
     """Write ``query_tower.onnx``, ``item_embeddings.npy``, ``index.faiss`` and the weights."""
     tf, mm = load()
     import faiss
@@ -87,4 +87,4 @@ def run(ctx: Context, folder: Path) -> tuple[dict[str, float], None]:
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     faiss.write_index(index, str(parts / "index.faiss"))
-    return {"loss": loss, "rows": len(frame), "embeddingDim": vectors.shape[1]}, None
+    return Made({"loss": loss, "rows": len(frame), "embeddingDim": vectors.shape[1]})
