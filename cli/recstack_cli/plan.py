@@ -142,10 +142,17 @@ def _with(target: Mapping[str, Any], keys: Sequence[str], source: Mapping[str, A
 
 
 def _model(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    yield from _recipe(before, after, now)
+    yield from _pin(before, after, now)
+
+
+def _recipe(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     old, new = modelversion.name(before), modelversion.name(after)
     if old == new:
         return
     held = " once spec.suspend is false" if after.spec.suspend else ""
+    if after.spec.rollout.pin:
+        held += f", and does not take over from {after.spec.rollout.pin}, which is pinned"
     meanwhile = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
     known = next((one for one in now.known if one.name == new), None)
     if known is None:
@@ -160,6 +167,26 @@ def _model(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]
         yield Consequence(
             Effect.RETRAIN, f"version {new} has this recipe and goes on where it stands{held}{meanwhile}"
         )
+
+
+def _pin(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    pin = after.spec.rollout.pin
+    if pin == before.spec.rollout.pin:
+        return
+    held = {one.name for one in now.plan.versions}
+    goal = choice.target(now.known, after)
+    answers = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
+    if goal is not None and goal.name != now.plan.live:
+        how = "pods hold it, so it answers within seconds" if goal.name in held else f"pods load it{answers}"
+        yield Consequence(Effect.RELOAD, f"version {goal.name} takes over: {how}")
+    elif pin is None:
+        yield Consequence(Effect.UPDATE, "other versions may take over again")
+    elif now.plan.live == pin:
+        yield Consequence(Effect.UPDATE, f"version {pin} answers already; no other takes over any more")
+    elif any(one.name == pin for one in now.known):
+        yield Consequence(Effect.UPDATE, f"version {pin} is not packaged yet; it is waited for{answers}")
+    else:
+        yield Consequence(Effect.UPDATE, f"there is no ModelVersion {pin}: the stack is Stalled{answers}")
 
 
 def _children(before: Stack, after: Stack) -> Iterator[Consequence]:
@@ -204,10 +231,11 @@ def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     if before.spec.suspend != after.spec.suspend:
         text = "nothing new is started; serving goes on" if after.spec.suspend else "what was held goes on"
         yield Consequence(Effect.UPDATE, text)
-    past = [
-        set(choice.history(now.known, modelversion.name(one), now.plan, one.spec.rollout.history_limit))
-        for one in (before, after)
-    ]
+    keep = after.spec.rollout.keep_loaded
+    if keep != before.spec.rollout.keep_loaded:
+        text = f"pods hold up to {keep} versions that were live before, and their memory"
+        yield Consequence(Effect.UPDATE, text)
+    past = [set(choice.history(now.known, one, now.plan)) for one in (before, after)]
     if gone := sorted(past[1] - past[0]):
         yield Consequence(
             Effect.UPDATE, f"beyond the history limit: ModelVersion {', '.join(gone)} is deleted"

@@ -116,14 +116,14 @@ class _Run:
                 return await self._step(stack, step)
             if step is Step.EVALUATE:
                 self._gates()
-        return await self._serve()
+        return await self._serve(stack)
 
     async def _superseded(self, stack: Stack) -> bool:
         """Whether the stack made it for a recipe that it no longer asks for, and no pod needs it."""
         annotations = self._live["metadata"].get("annotations") or {}
         if annotations.get(names.RECIPE) != modelversion.BY_STACK:
             return False
-        if modelversion.name(stack) == self._version.name:
+        if self._version.name in {modelversion.name(stack), stack.spec.rollout.pin}:
             return False
         plan = await self._cluster.get(kinds.CONFIG_MAP, self._namespace, names.plan(stack.name))
         return self._version.name not in configmaps.planned(plan)
@@ -262,7 +262,7 @@ class _Run:
         await self.record()
         return await self.forward()
 
-    async def _serve(self) -> Outcome:
+    async def _serve(self, stack: Stack) -> Outcome:
         metadata = self._live["metadata"]
         set_steps(self._conditions, list(self._steps.values()))
         self._gates()
@@ -275,6 +275,7 @@ class _Run:
             self._package or "",
             metadata["creationTimestamp"],
             promoted=promoted,
+            pin=stack.spec.rollout.pin,
         )
         self.set("Loaded", *stand.loaded)
         self.set("Live", *stand.live)

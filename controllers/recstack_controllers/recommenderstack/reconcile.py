@@ -80,7 +80,8 @@ class _Run:
         self._cluster, self._settings, self._live = cluster, settings, live
         self._namespace, self._name = metadata["namespace"], metadata["name"]
         before = decode.status(RecommenderStackStatus, live)
-        self._conditions = Conditions(before.conditions, metadata["generation"], clock.now())
+        self._now = clock.now()
+        self._conditions = Conditions(before.conditions, metadata["generation"], self._now)
         self._fields: dict[str, Any] = before.model_dump(
             exclude={"conditions", "phase", "observed_generation"}
         )
@@ -109,8 +110,7 @@ class _Run:
         await self._version(stack, seen)
         self._stage = ""
         await self._tidy(stack, seen, plan)
-        moving = plan.drain or any(one.name != plan.live for one in plan.versions)
-        return Outcome(POLL if moving else RESYNC)
+        return Outcome(POLL if plan.moving else RESYNC)
 
     # Steps
 
@@ -176,23 +176,25 @@ class _Run:
                 for one in plan.versions
             ),
             plan.drain,
+            plan.kept,
         )
         judgement: Proof | None = None
-        if not stack.spec.suspend or plan.drain:
-            goal = None if stack.spec.suspend else versions.target(seen.known, modelversion.name(stack))
-            target = await self._planned(stack, goal)
-            if stack.spec.suspend:
+        # A pin is a person's word for this one version, so it goes before the general one.
+        frozen = stack.spec.suspend and stack.spec.rollout.pin is None
+        if not frozen or plan.drain:
+            target = await self._planned(stack, versions.target(seen.known, stack))
+            if frozen:
                 # Nothing new: a candidate stays one, and what drains may end.
-                target = next((one for one in plan.versions if one.name != plan.live), None)
-            moves = plan.drain or any(one.name != plan.live for one in plan.versions)
+                target = plan.candidate
+            moves = plan.moving or (target is not None and target.name != plan.live)
             reports = await proof.observe(self._cluster, self._namespace, self._name) if moves else []
             held = {name for name in plan.drain if proof.held(reports, name)}
             verdict = Verdict.PENDING
             if target is not None and target.name != plan.live:
                 judgement = proof.judge(reports, target.name, target.digest)
-                if not stack.spec.suspend:
+                if not frozen:
                     verdict = judgement.verdict
-            plan = advance(plan, target, verdict, held)
+            plan = advance(plan, target, verdict, held, stack.spec.rollout.keep_loaded)
         await self._write_plan(stack, seen, plan)
         if plan.live != seen.plan.live and plan.live is not None:
             judgement = None
@@ -262,8 +264,7 @@ class _Run:
 
     async def _tidy(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
         """Versions beyond the history limit, and repositories that no plan and no pod names any more."""
-        wanted = modelversion.name(stack)
-        for name in versions.history(seen.known, wanted, plan, stack.spec.rollout.history_limit):
+        for name in versions.history(seen.known, stack, plan):
             await self._cluster.delete(kinds.MODEL_VERSION, self._namespace, name, "Background")
         if seen.deployment is None or not all_ready(seen.deployment) or plan != seen.plan:
             return
@@ -293,13 +294,18 @@ class _Run:
         self._fields["ready_replicas"] = state.get("readyReplicas", 0)
 
     def _tell_model(self, stack: Stack, seen: Observed, plan: configmaps.Plan, found: Proof | None) -> None:
-        wanted = modelversion.name(stack)
-        goal = versions.target(seen.known, wanted)
-        goal = goal or next((one for one in seen.known if one.name == wanted), None)
-        fact, self._model_stalled = status.model(plan, wanted, goal, found, suspended=stack.spec.suspend)
+        pin, goal = stack.spec.rollout.pin, versions.on_its_way(seen.known, stack)
+        fact, self._model_stalled = status.model(
+            plan, versions.wanted(stack), goal, found, pinned=pin is not None, suspended=stack.spec.suspend
+        )
         self._conditions.set("ModelReady", *fact)
+        if pin is None:
+            self._conditions.remove("Pinned")
+        else:
+            self._conditions.set("Pinned", *status.pinned(plan, pin, fact))
         name = goal.name if goal else None
         self._fields["live_version"] = plan.live
+        self._fields["history"] = status.history(self._fields["history"], plan.live, self._now)
         self._fields["candidate_version"] = name if name != plan.live else None
         self._tell_pods(seen, seen.deployment)
 

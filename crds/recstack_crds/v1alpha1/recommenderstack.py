@@ -15,6 +15,9 @@ from recstack_crds.v1alpha1.platform import (
 )
 from recstack_crds.v1alpha1.status import Condition
 
+MAX_HISTORY = 10
+"""Entries of status.history."""
+
 
 class RecommenderStackSpec(ApiModel):
     """Everything is defaulted: ``spec: {}`` is the retail reference on generated data."""
@@ -35,6 +38,13 @@ class RecommenderStackSpec(ApiModel):
     )
 
 
+class LiveVersion(ApiModel):
+    """One version that answered."""
+
+    version: str = Field(description="ModelVersion.")
+    since: str = Field(description="When it began to answer, RFC 3339.")
+
+
 class RecommenderStackStatus(ApiModel):
     """What the operator last saw."""
 
@@ -42,6 +52,9 @@ class RecommenderStackStatus(ApiModel):
     phase: str = Field("", description="Derived from the conditions, for people only.")
     live_version: str | None = Field(None, description="ModelVersion that answers.")
     candidate_version: str | None = Field(None, description="ModelVersion on its way.")
+    history: list[LiveVersion] = Field(
+        default_factory=list, max_length=MAX_HISTORY, description="Versions that were live, the newest first."
+    )
     ready_replicas: int = Field(0, description="Serving pods that are ready.")
     replicas: int = Field(0, description="Serving pods wanted.")
     endpoint: str | None = Field(None, description="Address of the gateway inside the cluster.")
