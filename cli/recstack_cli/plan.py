@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from recstack_controllers.kit import names
+from recstack_controllers.kit import cron, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.recommenderstack import versions as choice
 from recstack_controllers.recommenderstack.versions import Known
@@ -27,6 +27,7 @@ from recstack_controllers.resources.configmaps import Plan
 from recstack_controllers.resources.stack import Stack
 from recstack_controllers.settings import Images, Settings
 from recstack_crds.v1alpha1 import RecommenderStackSpec
+from recstack_crds.v1alpha1.models import StackTraining
 
 from recstack_cli.changes import Change, changes
 
@@ -227,10 +228,32 @@ def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
         yield Consequence(Effect.UPDATE, f"{what} is updated in place")
 
 
+def _times(before: StackTraining, after: StackTraining) -> Iterator[Consequence]:
+    old, new = ({one.name: one for one in side.schedules} for side in (before, after))
+    for name in dict.fromkeys((*old, *new)):
+        one = new.get(name)
+        if one is None:
+            yield Consequence(Effect.UPDATE, f"schedule {name} is gone; what it began is trained on")
+        elif one != old.get(name):
+            try:
+                line = cron.parse(one.cron, one.time_zone)
+            except ValueError as error:
+                yield Consequence(Effect.REFUSED, f"schedule {name}: {error}; it never runs")
+            else:
+                yield Consequence(
+                    Effect.UPDATE, f"schedule {name} trains at {line} from now on; nothing is made up for"
+                )
+    if before.max_staleness != after.max_staleness:
+        limit = after.max_staleness
+        said = f"says whether the live version is younger than {limit}" if limit else "is gone"
+        yield Consequence(Effect.UPDATE, f"condition Fresh {said}")
+
+
 def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     if before.spec.suspend != after.spec.suspend:
         text = "nothing new is started; serving goes on" if after.spec.suspend else "what was held goes on"
         yield Consequence(Effect.UPDATE, text)
+    yield from _times(before.spec.training, after.spec.training)
     keep = after.spec.rollout.keep_loaded
     if keep != before.spec.rollout.keep_loaded:
         text = f"pods hold up to {keep} versions that were live before, and their memory"

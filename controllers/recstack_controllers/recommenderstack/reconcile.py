@@ -3,6 +3,7 @@
 import base64
 import secrets as randomness
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from recstack_crds.v1alpha1 import RecommenderStackStatus
@@ -17,7 +18,7 @@ from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, K
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.proof import Proof, Verdict
-from recstack_controllers.recommenderstack import deletion, secrets, status, versions
+from recstack_controllers.recommenderstack import deletion, schedules, secrets, status, versions
 from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
 from recstack_controllers.recommenderstack.rollout import advance
 from recstack_controllers.resources import (
@@ -79,7 +80,7 @@ class _Run:
         metadata = live["metadata"]
         self._cluster, self._settings, self._live = cluster, settings, live
         self._namespace, self._name = metadata["namespace"], metadata["name"]
-        before = decode.status(RecommenderStackStatus, live)
+        self._before = before = decode.status(RecommenderStackStatus, live)
         self._now = clock.now()
         self._conditions = Conditions(before.conditions, metadata["generation"], self._now)
         self._fields: dict[str, Any] = before.model_dump(
@@ -87,7 +88,8 @@ class _Run:
         )
         self._events: list[tuple[EventType, str, str]] = []
         self._was = {type: self._conditions.is_true(type) for type in ("Ready", "Stalled")}
-        self._model_stalled = False
+        self._stalled: str | None = None
+        self._wake: list[datetime] = []
         self._stage = ""
 
     async def forward(self) -> Outcome:
@@ -109,8 +111,11 @@ class _Run:
         self._stage = "ModelReady"
         await self._version(stack, seen)
         self._stage = ""
+        await self._schedules(stack, seen)
+        self._fresh(stack, seen, plan)
         await self._tidy(stack, seen, plan)
-        return Outcome(POLL if plan.moving else RESYNC)
+        due = [(moment - self._now).total_seconds() for moment in self._wake]
+        return Outcome(min(POLL if plan.moving else RESYNC, *due, RESYNC))
 
     # Steps
 
@@ -262,6 +267,34 @@ class _Run:
         await self._apply(kinds.MODEL_VERSION, modelversion.model_version(stack))
         self.tell("Normal", "VersionCreated", f"Version {name} will be trained.")
 
+    async def _schedules(self, stack: Stack, seen: Observed) -> None:
+        """Versions of the runs that are due."""
+        found = schedules.decide(stack, self._before.schedules, seen.known, self._now)
+        for run in found.runs:
+            schedule = run.schedule
+            made = modelversion.scheduled(stack, schedule.name, schedule.kind, run.time)
+            name = made["metadata"]["name"]
+            await self._apply(kinds.MODEL_VERSION, made)
+            self.tell("Normal", "VersionCreated", f"Version {name} is trained for schedule {schedule.name}.")
+        for text in found.missed:
+            self.tell("Warning", "ScheduleMissed", text)
+        self._fields["schedules"] = found.status
+        self._set_or_remove("Scheduled", found.fact)
+        if found.fact is not None and found.fact[1] == schedules.INVALID:
+            self._stalled = self._stalled or "Scheduled"
+        self._wake += [found.wake] if found.wake else []
+
+    def _fresh(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        limit = stack.spec.training.max_staleness
+        if limit is None:
+            self._conditions.remove("Fresh")
+            return
+        fact, turns = status.fresh(plan.live, seen.known, limit, self._now)
+        if fact[1] == "Stale" and self._conditions.is_true("Fresh"):
+            self.tell("Warning", *fact[1:])
+        self._conditions.set("Fresh", *fact)
+        self._wake += [turns] if turns else []
+
     async def _tidy(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
         """Versions beyond the history limit, and repositories that no plan and no pod names any more."""
         for name in versions.history(seen.known, stack, plan):
@@ -295,23 +328,27 @@ class _Run:
 
     def _tell_model(self, stack: Stack, seen: Observed, plan: configmaps.Plan, found: Proof | None) -> None:
         pin, goal = stack.spec.rollout.pin, versions.on_its_way(seen.known, stack)
-        fact, self._model_stalled = status.model(
+        fact, stalled = status.model(
             plan, versions.wanted(stack), goal, found, pinned=pin is not None, suspended=stack.spec.suspend
         )
+        self._stalled = "ModelReady" if stalled else None
         self._conditions.set("ModelReady", *fact)
-        if pin is None:
-            self._conditions.remove("Pinned")
-        else:
-            self._conditions.set("Pinned", *status.pinned(plan, pin, fact))
+        self._set_or_remove("Pinned", status.pinned(plan, pin, fact) if pin else None)
         name = goal.name if goal else None
         self._fields["live_version"] = plan.live
         self._fields["history"] = status.history(self._fields["history"], plan.live, self._now)
         self._fields["candidate_version"] = name if name != plan.live else None
         self._tell_pods(seen, seen.deployment)
 
+    def _set_or_remove(self, type: str, fact: status.Fact | None) -> None:
+        if fact is None:
+            self._conditions.remove(type)
+        else:
+            self._conditions.set(type, *fact)
+
     def conclude(self) -> None:
         """Ready, Reconciling and Stalled of a pass that came to its end."""
-        status.conclude(self._conditions, stalled=self._model_stalled)
+        status.conclude(self._conditions, stalled=self._stalled)
 
     def fail(self, reason: str, message: str, *, stalled: bool) -> None:
         """Ready, Reconciling and Stalled of a pass that did not, and the part that it failed in."""

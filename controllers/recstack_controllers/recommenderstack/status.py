@@ -6,6 +6,7 @@ from datetime import datetime
 from recstack_crds.v1alpha1.recommenderstack import MAX_HISTORY
 from recstack_crds.v1alpha1.status import Condition
 
+from recstack_controllers.kit import clock, duration
 from recstack_controllers.kit.clock import rfc3339
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.kit.conditions import Conditions, State
@@ -16,7 +17,7 @@ from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Plan
 
 PARTS = ("StoresReady", "ModelReady", "ServingReady", "AutoscalingReady")
-ORDER = (*PARTS, "Pinned", "Ready", "Reconciling", "Stalled")
+ORDER = (*PARTS, "Pinned", "Scheduled", "Fresh", "Ready", "Reconciling", "Stalled")
 ASIDE = frozenset({"Suspended", "Superseded"})
 """Reasons for which nothing moves and yet nothing is wrong."""
 Fact = tuple[State, str, str]
@@ -150,18 +151,36 @@ def autoscaling(autoscaler: Manifest | None) -> Fact:
     return State.TRUE, "Scaling", "The autoscaler reads its metric."
 
 
-def conclude(conditions: Conditions, *, stalled: bool) -> None:
-    """Ready, Reconciling and Stalled from the parts; the first that is not True speaks for all."""
+def fresh(
+    live: str | None, known: Sequence[Known], limit: str, now: datetime
+) -> tuple[Fact, datetime | None]:
+    """Fresh: whether the live version was asked for within ``limit``; and when that turns."""
+    found = next((one for one in known if one.name == live), None)
+    if found is None:
+        gone = f"The ModelVersion of {live} is gone, so its age is not known." if live else "None is live."
+        return (State.UNKNOWN, "AgeUnknown", gone), None
+    turns = clock.parse(found.scheduled or found.created) + duration.parse(limit)
+    since = f"Version {live} is of {found.scheduled or found.created}; spec.training.maxStaleness is {limit}."
+    if now < turns:
+        return (State.TRUE, "Fresh", since), turns
+    return (State.FALSE, "Stale", since), None
+
+
+def conclude(conditions: Conditions, *, stalled: str | None) -> None:
+    """Ready, Reconciling and Stalled from the parts; the first that is not True speaks for all.
+
+    ``stalled``: the condition of what only a person can help, which then speaks.
+    """
     parts = [found for type in PARTS if (found := conditions.get(type)) is not None]
     bad = next((one for one in parts if one.status != State.TRUE), None)
     if stalled:
-        bad = conditions.get("ModelReady") or bad
+        bad = conditions.get(stalled) or bad
     if bad is None:
         conditions.set("Ready", State.TRUE, "Ready", "All of it is as spec says.")
         conditions.set("Reconciling", State.FALSE, "Settled", "")
         conditions.set("Stalled", State.FALSE, "NotStalled", "")
         return
-    settle(conditions, bad, stalled=stalled)
+    settle(conditions, bad, stalled=stalled is not None)
 
 
 def settle(conditions: Conditions, bad: Condition, *, stalled: bool) -> None:

@@ -26,11 +26,21 @@ class Known:
     released: bool
     package: str | None
     conditions: dict[str, Condition]
+    schedule: str | None = None
+    scheduled: str | None = None
+    """The time that its schedule asked for it, RFC 3339."""
 
     def is_true(self, type: str) -> bool:
         """Whether a condition is True."""
         found = self.conditions.get(type)
         return found is not None and found.status == State.TRUE
+
+    @property
+    def in_training(self) -> bool:
+        """Neither packaged, nor stalled, nor put aside for another."""
+        ready = self.conditions.get("Ready")
+        aside = ready is not None and ready.reason == "Superseded"
+        return not (aside or self.is_true("Packaged") or self.is_true("Stalled"))
 
     @property
     def packaged(self) -> bool:
@@ -64,13 +74,17 @@ def read(manifests: Sequence[Manifest], stack: str) -> list[Known]:
                 released=version.spec.promote is Promote.AUTO or annotations.get(names.PROMOTE) == "true",
                 package=status.package,
                 conditions={condition.type: condition for condition in status.conditions},
+                schedule=annotations.get(names.SCHEDULE),
+                scheduled=modelversion.scheduled_time(metadata),
             )
         )
     return sorted(found, key=lambda one: (one.created, one.name))
 
 
 def target(known: Sequence[Known], stack: Stack) -> Known | None:
-    """The version that is to serve: the pinned one, or the recipe's own or a newer one of a person or CI.
+    """The version that is to serve: the pinned one, or the newest of the recipe's and those of people and CI.
+
+    Theirs count from when the recipe's first version was made: another recipe is a newer word.
 
     None: none that may serve yet, so what serves now goes on.
     """
@@ -79,10 +93,18 @@ def target(known: Sequence[Known], stack: Stack) -> Known | None:
         return next((one for one in known if one.name == pin and one.packaged), None)
     own = _named(known, modelversion.name(stack))
     since = (own.created, own.name) if own else ("", "")
-    made = [one for one in known if not one.by_stack and one.servable and (one.created, one.name) > since]
-    if made:
-        return made[-1]
-    return own if own is not None and own.servable else None
+    current = {one.name for one in of_recipe(known, stack)}
+    able = [
+        one
+        for one in known
+        if one.servable and (one.name in current or (not one.by_stack and (one.created, one.name) > since))
+    ]
+    return able[-1] if able else None
+
+
+def of_recipe(known: Sequence[Known], stack: Stack) -> list[Known]:
+    """Versions of the present recipe that the stack made, its schedules' runs too, oldest first."""
+    return [one for one in known if one.name == modelversion.name(stack, one.scheduled)]
 
 
 def wanted(stack: Stack) -> str:
@@ -92,7 +114,11 @@ def wanted(stack: Stack) -> str:
 
 def on_its_way(known: Sequence[Known], stack: Stack) -> Known | None:
     """The version that is to serve, or the one that is trained for it; None: there is none yet."""
-    return target(known, stack) or _named(known, wanted(stack))
+    goal = target(known, stack)
+    if goal is not None or stack.spec.rollout.pin is not None:
+        return goal or _named(known, stack.spec.rollout.pin)
+    current = of_recipe(known, stack)
+    return current[-1] if current else None
 
 
 def history(known: Sequence[Known], stack: Stack, plan: Plan) -> list[str]:
@@ -101,7 +127,8 @@ def history(known: Sequence[Known], stack: Stack, plan: Plan) -> list[str]:
     Never one that is pinned, wanted, or that pods hold; those that they keep count towards the limit.
     """
     held = {one.name for one in plan.versions} - set(plan.kept)
-    used = {wanted(stack), modelversion.name(stack), *plan.drain, *held}
+    goals = [target(known, stack), *of_recipe(known, stack)[-1:]]
+    used = {wanted(stack), modelversion.name(stack), *plan.drain, *held, *(one.name for one in goals if one)}
     live = _named(known, plan.live)
     past = [
         one
