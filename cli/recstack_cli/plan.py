@@ -155,18 +155,21 @@ def _recipe(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence
     if after.spec.rollout.pin:
         held += f", and does not take over from {after.spec.rollout.pin}, which is pinned"
     meanwhile = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
-    known = next((one for one in now.known if one.name == new), None)
+    mine = choice.of_recipe(now.known, after)
+    known = next((one for one in reversed(mine) if one.servable), mine[-1] if mine else None)
     if known is None:
         yield Consequence(
             Effect.RETRAIN, f"it is part of the recipe: version {new} is trained{held}{meanwhile}"
         )
     elif known.servable:
         yield Consequence(
-            Effect.RELOAD, f"version {new} has this recipe and is trained: pods load it{held}{meanwhile}"
+            Effect.RELOAD,
+            f"version {known.name} has this recipe and is trained: pods load it{held}{meanwhile}",
         )
     else:
         yield Consequence(
-            Effect.RETRAIN, f"version {new} has this recipe and goes on where it stands{held}{meanwhile}"
+            Effect.RETRAIN,
+            f"version {known.name} has this recipe and goes on where it stands{held}{meanwhile}",
         )
 
 

@@ -256,9 +256,9 @@ class _Run:
         )
 
     async def _version(self, stack: Stack, seen: Observed) -> None:
-        """The recipe's ModelVersion, made once: what exists is immutable."""
+        """The recipe's ModelVersion, made once: what exists is immutable, a scheduled run will do."""
         name = modelversion.name(stack)
-        if stack.spec.suspend or any(one.name == name for one in seen.known):
+        if stack.spec.suspend or versions.of_recipe(seen.known, stack):
             return
         source = stack.spec.data.source.s3
         await secrets.require_s3(self._cluster, self._namespace, source, "spec.data.source.s3")

@@ -54,9 +54,10 @@ def decide(stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known
     decision, invalid, failed, waiting = Decision(), [], [], []
     recorded = {one.name: one for one in before}
     there = {one.name for one in known}
+    mine = versions.of_recipe(known, stack)
     # The recipe's first version is made by the same pass; a run at its side would train the same twice.
-    may_begin = not stack.spec.suspend and modelversion.name(stack) in there
-    busy = next((one.name for one in versions.of_recipe(known, stack) if one.in_training), None)
+    may_begin = bool(mine) and not stack.spec.suspend
+    busy = next((one.name for one in mine if one.in_training), None)
     for schedule in stack.spec.training.schedules:
         found = recorded.get(schedule.name)
         try:

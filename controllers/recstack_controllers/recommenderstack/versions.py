@@ -91,9 +91,9 @@ def target(known: Sequence[Known], stack: Stack) -> Known | None:
     pin = stack.spec.rollout.pin
     if pin is not None:  # the word of a person, so it needs no release
         return next((one for one in known if one.name == pin and one.packaged), None)
-    own = _named(known, modelversion.name(stack))
-    since = (own.created, own.name) if own else ("", "")
-    current = {one.name for one in of_recipe(known, stack)}
+    mine = of_recipe(known, stack)
+    since = (mine[0].created, mine[0].name) if mine else ("", "")
+    current = {one.name for one in mine}
     able = [
         one
         for one in known

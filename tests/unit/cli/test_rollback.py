@@ -1,11 +1,16 @@
 """Which version `rollback` goes to, and what `plan` says of a pin."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from recstack_cli.errors import CliError
+from recstack_cli.kubectl import Kubectl
 from recstack_cli.plan import SETTINGS, Effect, Situation, consequences
-from recstack_cli.rollback import previous
+from recstack_cli.rollback import pin, previous
+from recstack_controllers.kit.cluster import Kind, Manifest
 from recstack_controllers.recommenderstack import versions as choice
 from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Plan, PlannedVersion
@@ -37,6 +42,42 @@ def known(name: str, *, packaged: bool = True) -> Known:
 def test_the_version_before(history: str, expected: str | None) -> None:
     there = [known(name) for name in "abcd"] + [known("y", packaged=False)]
     assert previous(list(history), there) == expected
+
+
+class Recorded(Kubectl):
+    """kubectl over a fake cluster's versions, which remembers what it was told to write."""
+
+    versions: ClassVar[list[Manifest]] = []
+    told: ClassVar[list[tuple[str, ...]]] = []
+
+    def list(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Manifest]:
+        return self.versions
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        self.told.append(arguments)
+        return ""
+
+
+async def test_a_rollback_pins_the_version_before_or_says_what_there_is() -> None:
+    world = World()
+    for seed in (1, 2):
+        world.edit({"training": {"seed": seed}})
+        await world.settle()
+    old, live = world.plan.kept[0], world.plan.live
+    stack, kubectl = world.cluster.find("RecommenderStack", "retail"), Recorded()
+    Recorded.versions, Recorded.told = world.cluster.all("ModelVersion"), []
+    assert pin(kubectl, stack, None) == old
+    ((verb, _, name, kind, patch),) = Recorded.told
+    assert (verb, name, kind) == ("patch", "retail", "--type=merge")
+    world.edit({"training": {"seed": 2}} | json.loads(patch.removeprefix("--patch="))["spec"])
+    await world.settle()
+    assert world.plan.live == old
+    assert pin(kubectl, stack, live) == live
+    with pytest.raises(CliError, match=r"retail has no version gone\. Packaged are: retail-"):
+        pin(kubectl, stack, "gone")
+    only = stack | {"status": {"history": [{"version": live, "since": "2026-01-01T00:00:00Z"}]}}
+    with pytest.raises(CliError, match="say which with --to"):
+        pin(kubectl, only, None)
 
 
 def make(**rollout: Any) -> Stack:

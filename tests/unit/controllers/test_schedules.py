@@ -265,6 +265,34 @@ async def test_a_persons_newer_version_holds_until_the_next_run() -> None:
     assert len(runs(world)) == 2
 
 
+async def test_a_recipe_that_comes_back_is_served_by_its_newest_run() -> None:
+    """The recipe's first version fell to the history limit; nothing is trained for it again."""
+    keep = {"rollout": {"historyLimit": 1, "keepLoaded": 0}}
+    world = await settled(spec(hourly()) | keep)
+    first = world.plan.live
+    at(world, 1)
+    await world.settle()
+    newest = runs(world)["2026-01-01T01:00:00Z"]
+    world.edit(spec(seed=5) | keep)
+    await world.settle()
+    assert world.versions() == sorted([newest, world.plan.live or ""])
+    world.edit(spec() | keep)
+    await world.settle()
+    assert world.plan.live == newest
+    assert first not in world.versions()
+
+
+async def test_a_run_that_was_put_aside_goes_on_when_the_later_one_is_deleted() -> None:
+    world = await settled(spec(hourly(concurrencyPolicy="Replace")))
+    for hour in (1, 2):
+        at(world, hour)
+        await world.round()
+    older, later = (runs(world)[f"2026-01-01T0{hour}:00:00Z"] for hour in (1, 2))
+    world.cluster.remove("ModelVersion", later)
+    await world.settle()
+    assert world.plan.live == older
+
+
 async def test_fresh_turns_at_its_moment_and_leaves_ready_alone() -> None:
     world = await settled(spec(maxStaleness="2h"))
     found = world.condition("Fresh")
