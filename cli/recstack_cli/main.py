@@ -11,7 +11,7 @@ from recstack_controllers.kit import names
 from recstack_controllers.resources.job import CONTAINER, Step
 from recstack_crds.v1alpha1.modelversion import Promote
 
-from recstack_cli import planning, recommend, status, text, versions
+from recstack_cli import planning, recommend, rollback, status, text, versions
 from recstack_cli.errors import NOT_FOUND, USAGE, CliError
 from recstack_cli.kubectl import Kubectl
 
@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--server-side", action="store_true", help="as `kubectl apply --server-side` would")
     one = add("promote", _promote, "Let a version serve that waits for it.", output=False)
     one.add_argument("version", metavar="VERSION")
+    one = add("rollback", _rollback, "Pin a stack to the version before, or to another.", output=False)
+    one.add_argument("stack", metavar="STACK")
+    one.add_argument("--to", metavar="VERSION", help="left out: the version that was live before")
     one = add("logs", _logs, "Log of a training step; left out: the newest that was begun.", output=False)
     one.add_argument("version", metavar="VERSION")
     one.add_argument("step", nargs="?", choices=list(Step), metavar="STEP", help=", ".join(Step))
@@ -144,6 +147,15 @@ def _promote(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     kubectl.run("annotate", "--overwrite", f"modelversions.{names.GROUP}", name, f"{names.PROMOTE}=true")
     done = "pods load it now" if now.package else "it serves once it is packaged and its gates pass"
     print(f"{name} may serve: {done}.")
+    return 0
+
+
+def _rollback(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
+    goal = rollback.pin(kubectl, kubectl.get(kinds.RECOMMENDER_STACK, arguments.stack), arguments.to)
+    print(
+        f"{arguments.stack} is pinned to {goal}: it takes over, and no other does until spec.rollout.pin is "
+        "taken out. If Git or a pipeline applies this stack, put the pin there too."
+    )
     return 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from recstack_controllers.kit import names
+from recstack_controllers.kit import cron, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.recommenderstack import versions as choice
 from recstack_controllers.recommenderstack.versions import Known
@@ -27,6 +27,7 @@ from recstack_controllers.resources.configmaps import Plan
 from recstack_controllers.resources.stack import Stack
 from recstack_controllers.settings import Images, Settings
 from recstack_crds.v1alpha1 import RecommenderStackSpec
+from recstack_crds.v1alpha1.models import StackTraining
 
 from recstack_cli.changes import Change, changes
 
@@ -142,24 +143,54 @@ def _with(target: Mapping[str, Any], keys: Sequence[str], source: Mapping[str, A
 
 
 def _model(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    yield from _recipe(before, after, now)
+    yield from _pin(before, after, now)
+
+
+def _recipe(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     old, new = modelversion.name(before), modelversion.name(after)
     if old == new:
         return
     held = " once spec.suspend is false" if after.spec.suspend else ""
+    if after.spec.rollout.pin:
+        held += f", and does not take over from {after.spec.rollout.pin}, which is pinned"
     meanwhile = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
-    known = next((one for one in now.known if one.name == new), None)
+    mine = choice.of_recipe(now.known, after)
+    known = next((one for one in reversed(mine) if one.servable), mine[-1] if mine else None)
     if known is None:
         yield Consequence(
             Effect.RETRAIN, f"it is part of the recipe: version {new} is trained{held}{meanwhile}"
         )
     elif known.servable:
         yield Consequence(
-            Effect.RELOAD, f"version {new} has this recipe and is trained: pods load it{held}{meanwhile}"
+            Effect.RELOAD,
+            f"version {known.name} has this recipe and is trained: pods load it{held}{meanwhile}",
         )
     else:
         yield Consequence(
-            Effect.RETRAIN, f"version {new} has this recipe and goes on where it stands{held}{meanwhile}"
+            Effect.RETRAIN,
+            f"version {known.name} has this recipe and goes on where it stands{held}{meanwhile}",
         )
+
+
+def _pin(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
+    pin = after.spec.rollout.pin
+    if pin == before.spec.rollout.pin:
+        return
+    held = {one.name for one in now.plan.versions}
+    goal = choice.target(now.known, after)
+    answers = f"; {now.plan.live} answers meanwhile" if now.plan.live else ""
+    if goal is not None and goal.name != now.plan.live:
+        how = "pods hold it, so it answers within seconds" if goal.name in held else f"pods load it{answers}"
+        yield Consequence(Effect.RELOAD, f"version {goal.name} takes over: {how}")
+    elif pin is None:
+        yield Consequence(Effect.UPDATE, "other versions may take over again")
+    elif now.plan.live == pin:
+        yield Consequence(Effect.UPDATE, f"version {pin} answers already; no other takes over any more")
+    elif any(one.name == pin for one in now.known):
+        yield Consequence(Effect.UPDATE, f"version {pin} is not packaged yet; it is waited for{answers}")
+    else:
+        yield Consequence(Effect.UPDATE, f"there is no ModelVersion {pin}: the stack is Stalled{answers}")
 
 
 def _children(before: Stack, after: Stack) -> Iterator[Consequence]:
@@ -200,14 +231,37 @@ def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
         yield Consequence(Effect.UPDATE, f"{what} is updated in place")
 
 
+def _times(before: StackTraining, after: StackTraining) -> Iterator[Consequence]:
+    old, new = ({one.name: one for one in side.schedules} for side in (before, after))
+    for name in dict.fromkeys((*old, *new)):
+        one = new.get(name)
+        if one is None:
+            yield Consequence(Effect.UPDATE, f"schedule {name} is gone; what it began is trained on")
+        elif one != old.get(name):
+            try:
+                line = cron.parse(one.cron, one.time_zone)
+            except ValueError as error:
+                yield Consequence(Effect.REFUSED, f"schedule {name}: {error}; it never runs")
+            else:
+                yield Consequence(
+                    Effect.UPDATE, f"schedule {name} trains at {line} from now on; nothing is made up for"
+                )
+    if before.max_staleness != after.max_staleness:
+        limit = after.max_staleness
+        said = f"says whether the live version is younger than {limit}" if limit else "is gone"
+        yield Consequence(Effect.UPDATE, f"condition Fresh {said}")
+
+
 def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     if before.spec.suspend != after.spec.suspend:
         text = "nothing new is started; serving goes on" if after.spec.suspend else "what was held goes on"
         yield Consequence(Effect.UPDATE, text)
-    past = [
-        set(choice.history(now.known, modelversion.name(one), now.plan, one.spec.rollout.history_limit))
-        for one in (before, after)
-    ]
+    yield from _times(before.spec.training, after.spec.training)
+    keep = after.spec.rollout.keep_loaded
+    if keep != before.spec.rollout.keep_loaded:
+        text = f"pods hold up to {keep} versions that were live before, and their memory"
+        yield Consequence(Effect.UPDATE, text)
+    past = [set(choice.history(now.known, one, now.plan)) for one in (before, after)]
     if gone := sorted(past[1] - past[0]):
         yield Consequence(
             Effect.UPDATE, f"beyond the history limit: ModelVersion {', '.join(gone)} is deleted"

@@ -10,7 +10,7 @@ from typing import Any
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Source
 from recstack_crds.v1alpha1.features import Features, Operator
-from recstack_crds.v1alpha1.models import Evaluation, Gate, Ranking
+from recstack_crds.v1alpha1.models import Evaluation, Gate, Ranking, StackTraining
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
 from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
@@ -195,6 +195,8 @@ ROOT_RULES: Mapping[str, tuple[Rule, ...]] = {
 # Lists whose items have a key: server-side apply merges them, and the API server refuses doubles.
 LIST_KEYS: Mapping[tuple[type[ApiModel], str], tuple[str, ...]] = {
     (RecommenderStackStatus, "conditions"): ("type",),
+    (RecommenderStackStatus, "schedules"): ("name",),
+    (StackTraining, "schedules"): ("name",),
     (ModelVersionStatus, "conditions"): ("type",),
     (ModelVersionStatus, "steps"): ("name",),
     (Features, "user"): ("name",),

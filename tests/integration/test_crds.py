@@ -49,6 +49,10 @@ def user(*features: Thing, **more: Any) -> Thing:
     return {"features": {"user": list(features), **more}}
 
 
+def nightly(**more: Any) -> Thing:
+    return {"training": {"schedules": [{"name": "nightly", "cron": "30 2 * * *"} | more]}}
+
+
 def feature(name: str, *ops: Thing, **more: Any) -> Thing:
     return {"name": name, "column": name, "ops": list(ops or (op("Categorify"),)), **more}
 
@@ -159,6 +163,15 @@ BAD: dict[str, tuple[Thing, str]] = {
         {"models": {"retrieval": {"learningRate": 0}}},
         "should be greater than 0",
     ),
+    "a schedule of four fields": (nightly(cron="0 2 * *"), "should match"),
+    "a schedule for what does not exist": (nightly(kind="FineTune"), 'Unsupported value: "FineTune"'),
+    "a time zone of odd characters": (nightly(timeZone="../etc"), "should match"),
+    "one schedule twice": (
+        {"training": {"schedules": nightly()["training"]["schedules"] * 2}},
+        'duplicate entries for key [name="nightly"]',
+    ),
+    "no duration": ({"training": {"maxStaleness": "1 day"}}, "should match"),
+    "no name of a version": ({"rollout": {"pin": "A_B"}}, "should match"),
     "no quantity": ({"training": {"memory": "a lot"}}, "should match"),
     "share above one": ({"serving": {"seenFilter": {"errorRate": 2}}}, "should be less than or equal to 1"),
     "unknown field": ({"serving": {"replicaz": 1}}, "field not declared in schema"),

@@ -128,14 +128,17 @@ class _Run:
                 return await self._step(stack, step)
             if step is Step.EVALUATE:
                 self._gates()
-        return await self._serve()
+        return await self._serve(stack)
 
     async def _superseded(self, stack: Stack) -> bool:
-        """Whether the stack made it for a recipe that it no longer asks for, and no pod needs it."""
+        """Whether the stack made it, no pod needs it, and another recipe or a later run took its place."""
         annotations = self._live["metadata"].get("annotations") or {}
         if annotations.get(names.RECIPE) != modelversion.BY_STACK:
             return False
-        if modelversion.name(stack) == self._version.name:
+        if self._version.name == stack.spec.rollout.pin:
+            return False
+        others = await self._cluster.list(kinds.MODEL_VERSION, self._namespace, {})
+        if self._version.name == modelversion.newest(others, stack):
             return False
         plan = await self._cluster.get(kinds.CONFIG_MAP, self._namespace, names.plan(stack.name))
         return self._version.name not in configmaps.planned(plan)
@@ -148,7 +151,7 @@ class _Run:
                     kinds.JOB, self._namespace, names.job(self._version.name, step), "Background"
                 )
                 self._steps[step] = StepStatus(name=step, state="Pending")
-        text = f"Stack {stack.name} asks for another recipe now; this one goes on if that changes back."
+        text = f"Stack {stack.name} asks for another version now; this one goes on if that changes back."
         set_steps(self._conditions, list(self._steps.values()))
         if self._package:
             self.set("Loaded", State.FALSE, "Superseded", text)
@@ -295,7 +298,7 @@ class _Run:
         await self.record()
         return await self.forward()
 
-    async def _serve(self) -> Outcome:
+    async def _serve(self, stack: Stack) -> Outcome:
         metadata = self._live["metadata"]
         set_steps(self._conditions, list(self._steps.values()))
         self._gates()
@@ -308,6 +311,7 @@ class _Run:
             self._package or "",
             metadata["creationTimestamp"],
             promoted=promoted,
+            pin=stack.spec.rollout.pin,
         )
         self.set("Loaded", *stand.loaded)
         self.set("Live", *stand.live)

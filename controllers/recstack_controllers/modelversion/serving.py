@@ -13,9 +13,16 @@ from recstack_controllers.resources.stack import Version
 
 
 async def observe(
-    cluster: Cluster, namespace: str, version: Version, digest: str, created: str, *, promoted: bool
+    cluster: Cluster,
+    namespace: str,
+    version: Version,
+    digest: str,
+    created: str,
+    *,
+    promoted: bool,
+    pin: str | None,
 ) -> Service:
-    """Stand of ``version``; pods are asked only while it is a candidate.
+    """Stand of ``version``; pods are asked only while it is a candidate. ``pin``: the stack's.
 
     Raises:
         Waiting: somebody changed the plan into what is no plan.
@@ -36,18 +43,29 @@ async def observe(
         "NotLive",
         f"Version {plan.live} is live." if plan.live else "No version is live.",
     )
+    if name in plan.kept and name != pin:
+        text = f"Version {plan.live} took its place; pods keep it for spec.rollout.pin of {spec.stack}."
+        return Service((State.TRUE, "Kept", text), (State.FALSE, "Superseded", text), settled=True)
     if name in {planned.name for planned in plan.versions}:
         found = proof.judge(await proof.observe(cluster, namespace, spec.stack), name, digest)
         state = State.TRUE if found.verdict is proof.Verdict.PROVEN else State.FALSE
         reason = {"Pending": "Loading", "Failed": "LoadFailed", "Proven": "Proven"}[found.verdict]
         return Service((state, reason, f"{found.message}."), not_live, settled=False)
-    if spec.promote is Promote.MANUAL and not promoted:
-        text = f"Packaged; annotate it with {names.PROMOTE}=true to let it serve."
-        return Service((State.FALSE, "AwaitsPromotion", text), not_live, settled=True)
-    if plan.live is not None:
+    if pin != name and (held := _held_back(version, pin, promoted=promoted)):
+        return Service((State.FALSE, *held), not_live, settled=True)
+    if plan.live is not None and pin != name:
         live = await cluster.get(kinds.MODEL_VERSION, namespace, plan.live)
         if live is not None and live["metadata"]["creationTimestamp"] >= created:
             text = f"Version {plan.live} took its place."
             return Service((State.FALSE, "Superseded", text), (State.FALSE, "Superseded", text), settled=True)
     text = f"Packaged; stack {spec.stack} will hand it to its pods."
     return Service((State.FALSE, "Queued", text), not_live, settled=False)
+
+
+def _held_back(version: Version, pin: str | None, *, promoted: bool) -> tuple[str, str] | None:
+    """Reason and message why a packaged version that could serve is not to; None: it is."""
+    if pin is not None:
+        return "Pinned", f"Packaged; stack {version.spec.stack} is pinned to {pin}, so it does not take over."
+    if version.spec.promote is Promote.MANUAL and not promoted:
+        return "AwaitsPromotion", f"Packaged; annotate it with {names.PROMOTE}=true to let it serve."
+    return None

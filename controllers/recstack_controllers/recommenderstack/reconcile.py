@@ -3,6 +3,7 @@
 import base64
 import secrets as randomness
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from recstack_crds.v1alpha1 import RecommenderStackStatus
@@ -17,7 +18,7 @@ from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, K
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.proof import Proof, Verdict
-from recstack_controllers.recommenderstack import deletion, secrets, status, versions
+from recstack_controllers.recommenderstack import deletion, schedules, secrets, status, versions
 from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
 from recstack_controllers.recommenderstack.rollout import advance
 from recstack_controllers.resources import (
@@ -79,14 +80,16 @@ class _Run:
         metadata = live["metadata"]
         self._cluster, self._settings, self._live = cluster, settings, live
         self._namespace, self._name = metadata["namespace"], metadata["name"]
-        before = decode.status(RecommenderStackStatus, live)
-        self._conditions = Conditions(before.conditions, metadata["generation"], clock.now())
+        self._before = before = decode.status(RecommenderStackStatus, live)
+        self._now = clock.now()
+        self._conditions = Conditions(before.conditions, metadata["generation"], self._now)
         self._fields: dict[str, Any] = before.model_dump(
             exclude={"conditions", "phase", "observed_generation"}
         )
         self._events: list[tuple[EventType, str, str]] = []
         self._was = {type: self._conditions.is_true(type) for type in ("Ready", "Stalled")}
-        self._model_stalled = False
+        self._stalled: str | None = None
+        self._wake: list[datetime] = []
         self._stage = ""
 
     async def forward(self) -> Outcome:
@@ -108,9 +111,11 @@ class _Run:
         self._stage = "ModelReady"
         await self._version(stack, seen)
         self._stage = ""
+        await self._schedules(stack, seen)
+        self._fresh(stack, seen, plan)
         await self._tidy(stack, seen, plan)
-        moving = plan.drain or any(one.name != plan.live for one in plan.versions)
-        return Outcome(POLL if moving else RESYNC)
+        due = [(moment - self._now).total_seconds() for moment in self._wake]
+        return Outcome(min(POLL if plan.moving else RESYNC, *due, RESYNC))
 
     # Steps
 
@@ -176,23 +181,25 @@ class _Run:
                 for one in plan.versions
             ),
             plan.drain,
+            plan.kept,
         )
         judgement: Proof | None = None
-        if not stack.spec.suspend or plan.drain:
-            goal = None if stack.spec.suspend else versions.target(seen.known, modelversion.name(stack))
-            target = await self._planned(stack, goal)
-            if stack.spec.suspend:
+        # A pin is a person's word for this one version, so it goes before the general one.
+        frozen = stack.spec.suspend and stack.spec.rollout.pin is None
+        if not frozen or plan.drain:
+            target = await self._planned(stack, versions.target(seen.known, stack))
+            if frozen:
                 # Nothing new: a candidate stays one, and what drains may end.
-                target = next((one for one in plan.versions if one.name != plan.live), None)
-            moves = plan.drain or any(one.name != plan.live for one in plan.versions)
+                target = plan.candidate
+            moves = plan.moving or (target is not None and target.name != plan.live)
             reports = await proof.observe(self._cluster, self._namespace, self._name) if moves else []
             held = {name for name in plan.drain if proof.held(reports, name)}
             verdict = Verdict.PENDING
             if target is not None and target.name != plan.live:
                 judgement = proof.judge(reports, target.name, target.digest)
-                if not stack.spec.suspend:
+                if not frozen:
                     verdict = judgement.verdict
-            plan = advance(plan, target, verdict, held)
+            plan = advance(plan, target, verdict, held, stack.spec.rollout.keep_loaded)
         await self._write_plan(stack, seen, plan)
         if plan.live != seen.plan.live and plan.live is not None:
             judgement = None
@@ -249,9 +256,9 @@ class _Run:
         )
 
     async def _version(self, stack: Stack, seen: Observed) -> None:
-        """The recipe's ModelVersion, made once: what exists is immutable."""
+        """The recipe's ModelVersion, made once: what exists is immutable, a scheduled run will do."""
         name = modelversion.name(stack)
-        if stack.spec.suspend or any(one.name == name for one in seen.known):
+        if stack.spec.suspend or versions.of_recipe(seen.known, stack):
             return
         source = stack.spec.data.source.s3
         await secrets.require_s3(self._cluster, self._namespace, source, "spec.data.source.s3")
@@ -260,10 +267,37 @@ class _Run:
         await self._apply(kinds.MODEL_VERSION, modelversion.model_version(stack))
         self.tell("Normal", "VersionCreated", f"Version {name} will be trained.")
 
+    async def _schedules(self, stack: Stack, seen: Observed) -> None:
+        """Versions of the runs that are due."""
+        found = schedules.decide(stack, self._before.schedules, seen.known, self._now)
+        for run in found.runs:
+            schedule = run.schedule
+            made = modelversion.scheduled(stack, schedule.name, schedule.kind, run.time)
+            name = made["metadata"]["name"]
+            await self._apply(kinds.MODEL_VERSION, made)
+            self.tell("Normal", "VersionCreated", f"Version {name} is trained for schedule {schedule.name}.")
+        for text in found.missed:
+            self.tell("Warning", "ScheduleMissed", text)
+        self._fields["schedules"] = found.status
+        self._set_or_remove("Scheduled", found.fact)
+        if found.fact is not None and found.fact[1] == schedules.INVALID:
+            self._stalled = self._stalled or "Scheduled"
+        self._wake += [found.wake] if found.wake else []
+
+    def _fresh(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        limit = stack.spec.training.max_staleness
+        if limit is None:
+            self._conditions.remove("Fresh")
+            return
+        fact, turns = status.fresh(plan.live, seen.known, limit, self._now)
+        if fact[1] == "Stale" and self._conditions.is_true("Fresh"):
+            self.tell("Warning", *fact[1:])
+        self._conditions.set("Fresh", *fact)
+        self._wake += [turns] if turns else []
+
     async def _tidy(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
         """Versions beyond the history limit, and repositories that no plan and no pod names any more."""
-        wanted = modelversion.name(stack)
-        for name in versions.history(seen.known, wanted, plan, stack.spec.rollout.history_limit):
+        for name in versions.history(seen.known, stack, plan):
             await self._cluster.delete(kinds.MODEL_VERSION, self._namespace, name, "Background")
         if seen.deployment is None or not all_ready(seen.deployment) or plan != seen.plan:
             return
@@ -293,19 +327,28 @@ class _Run:
         self._fields["ready_replicas"] = state.get("readyReplicas", 0)
 
     def _tell_model(self, stack: Stack, seen: Observed, plan: configmaps.Plan, found: Proof | None) -> None:
-        wanted = modelversion.name(stack)
-        goal = versions.target(seen.known, wanted)
-        goal = goal or next((one for one in seen.known if one.name == wanted), None)
-        fact, self._model_stalled = status.model(plan, wanted, goal, found, suspended=stack.spec.suspend)
+        pin, goal = stack.spec.rollout.pin, versions.on_its_way(seen.known, stack)
+        fact, stalled = status.model(
+            plan, versions.wanted(stack), goal, found, pinned=pin is not None, suspended=stack.spec.suspend
+        )
+        self._stalled = "ModelReady" if stalled else None
         self._conditions.set("ModelReady", *fact)
+        self._set_or_remove("Pinned", status.pinned(plan, pin, fact) if pin else None)
         name = goal.name if goal else None
         self._fields["live_version"] = plan.live
+        self._fields["history"] = status.history(self._fields["history"], plan.live, self._now)
         self._fields["candidate_version"] = name if name != plan.live else None
         self._tell_pods(seen, seen.deployment)
 
+    def _set_or_remove(self, type: str, fact: status.Fact | None) -> None:
+        if fact is None:
+            self._conditions.remove(type)
+        else:
+            self._conditions.set(type, *fact)
+
     def conclude(self) -> None:
         """Ready, Reconciling and Stalled of a pass that came to its end."""
-        status.conclude(self._conditions, stalled=self._model_stalled)
+        status.conclude(self._conditions, stalled=self._stalled)
 
     def fail(self, reason: str, message: str, *, stalled: bool) -> None:
         """Ready, Reconciling and Stalled of a pass that did not, and the part that it failed in."""

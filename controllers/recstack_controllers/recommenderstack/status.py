@@ -1,9 +1,13 @@
 """Conditions of a RecommenderStack, derived from what was observed; nothing here reads or writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from recstack_crds.v1alpha1.recommenderstack import MAX_HISTORY
 from recstack_crds.v1alpha1.status import Condition
 
+from recstack_controllers.kit import clock, duration
+from recstack_controllers.kit.clock import rfc3339
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.modelversion.results import BAD_WAITS
@@ -13,7 +17,7 @@ from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Plan
 
 PARTS = ("StoresReady", "ModelReady", "ServingReady", "AutoscalingReady")
-ORDER = (*PARTS, "Ready", "Reconciling", "Stalled")
+ORDER = (*PARTS, "Pinned", "Scheduled", "Fresh", "Ready", "Reconciling", "Stalled")
 ASIDE = frozenset({"Suspended", "Superseded"})
 """Reasons for which nothing moves and yet nothing is wrong."""
 Fact = tuple[State, str, str]
@@ -30,7 +34,7 @@ def stores(stateful_set: Manifest | None, *, managed: bool) -> Fact:
 
 
 def model(
-    plan: Plan, wanted: str, on_its_way: Known | None, proof: Proof | None, *, suspended: bool
+    plan: Plan, wanted: str, on_its_way: Known | None, proof: Proof | None, *, pinned: bool, suspended: bool
 ) -> tuple[Fact, bool]:
     """ModelReady, and whether only a person can help.
 
@@ -42,6 +46,12 @@ def model(
         return (State.TRUE, "Live", f"Version {name} answers."), False
     rest = f" Version {plan.live} answers meanwhile." if plan.live else ""
     if on_its_way is None:
+        if pinned:
+            text = (
+                f"There is no ModelVersion {name}, which spec.rollout.pin names: name one that is there, "
+                f"or take the pin out.{rest}"
+            )
+            return (State.FALSE, "PinnedVersionMissing", text), True
         if suspended:
             text = f"Version {name} is not begun while spec.suspend is true.{rest}"
             return (State.FALSE, "Suspended", text), False
@@ -49,7 +59,22 @@ def model(
     if proof is not None:
         reason = "LoadFailed" if proof.verdict is Verdict.FAILED else "Loading"
         return (State.FALSE, reason, f"Version {name}: {proof.message}.{rest}"), False
-    return _in_training(on_its_way, rest, suspended=suspended)
+    return _in_training(on_its_way, rest, suspended=suspended and not pinned)
+
+
+def pinned(plan: Plan, pin: str, model: Fact) -> Fact:
+    """Pinned: whether the version that a person named answers; ``model``: ModelReady, which tells why not."""
+    if plan.live == pin:
+        text = f"Version {pin} answers, and no other takes over until spec.rollout.pin is taken out."
+        return State.TRUE, "Pinned", text
+    return State.FALSE, *model[1:]
+
+
+def history(before: Sequence[Mapping[str, str]], live: str | None, now: datetime) -> list[Mapping[str, str]]:
+    """Versions that were live, the newest first, with the one that is."""
+    if live is None or (before and before[0]["version"] == live):
+        return list(before)
+    return [{"version": live, "since": rfc3339(now)}, *before][:MAX_HISTORY]
 
 
 def _in_training(on_its_way: Known, rest: str, *, suspended: bool) -> tuple[Fact, bool]:
@@ -126,18 +151,36 @@ def autoscaling(autoscaler: Manifest | None) -> Fact:
     return State.TRUE, "Scaling", "The autoscaler reads its metric."
 
 
-def conclude(conditions: Conditions, *, stalled: bool) -> None:
-    """Ready, Reconciling and Stalled from the parts; the first that is not True speaks for all."""
+def fresh(
+    live: str | None, known: Sequence[Known], limit: str, now: datetime
+) -> tuple[Fact, datetime | None]:
+    """Fresh: whether the live version was asked for within ``limit``; and when that turns."""
+    found = next((one for one in known if one.name == live), None)
+    if found is None:
+        gone = f"The ModelVersion of {live} is gone, so its age is not known." if live else "None is live."
+        return (State.UNKNOWN, "AgeUnknown", gone), None
+    turns = clock.parse(found.scheduled or found.created) + duration.parse(limit)
+    since = f"Version {live} is of {found.scheduled or found.created}; spec.training.maxStaleness is {limit}."
+    if now < turns:
+        return (State.TRUE, "Fresh", since), turns
+    return (State.FALSE, "Stale", since), None
+
+
+def conclude(conditions: Conditions, *, stalled: str | None) -> None:
+    """Ready, Reconciling and Stalled from the parts; the first that is not True speaks for all.
+
+    ``stalled``: the condition of what only a person can help, which then speaks.
+    """
     parts = [found for type in PARTS if (found := conditions.get(type)) is not None]
     bad = next((one for one in parts if one.status != State.TRUE), None)
     if stalled:
-        bad = conditions.get("ModelReady") or bad
+        bad = conditions.get(stalled) or bad
     if bad is None:
         conditions.set("Ready", State.TRUE, "Ready", "All of it is as spec says.")
         conditions.set("Reconciling", State.FALSE, "Settled", "")
         conditions.set("Stalled", State.FALSE, "NotStalled", "")
         return
-    settle(conditions, bad, stalled=stalled)
+    settle(conditions, bad, stalled=stalled is not None)
 
 
 def settle(conditions: Conditions, bad: Condition, *, stalled: bool) -> None:

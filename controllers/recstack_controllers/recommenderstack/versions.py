@@ -11,9 +11,9 @@ from recstack_controllers.kit import decode, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.kit.conditions import State
 from recstack_controllers.kit.errors import Stalled
+from recstack_controllers.resources import modelversion
 from recstack_controllers.resources.configmaps import Plan
-from recstack_controllers.resources.modelversion import BY_STACK
-from recstack_controllers.resources.stack import read_version
+from recstack_controllers.resources.stack import Stack, read_version
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Known:
     released: bool
     package: str | None
     conditions: dict[str, Condition]
+    schedule: str | None = None
+    scheduled: str | None = None
+    """The time that its schedule asked for it, RFC 3339."""
 
     def is_true(self, type: str) -> bool:
         """Whether a condition is True."""
@@ -33,9 +36,21 @@ class Known:
         return found is not None and found.status == State.TRUE
 
     @property
+    def in_training(self) -> bool:
+        """Neither packaged, nor stalled, nor put aside for another."""
+        ready = self.conditions.get("Ready")
+        aside = ready is not None and ready.reason == "Superseded"
+        return not (aside or self.is_true("Packaged") or self.is_true("Stalled"))
+
+    @property
+    def packaged(self) -> bool:
+        """Published and past its gates."""
+        return bool(self.package) and self.is_true("Evaluated") and self.is_true("Packaged")
+
+    @property
     def servable(self) -> bool:
-        """Published, past its gates, and released by whoever asked for it."""
-        return bool(self.package) and self.released and self.is_true("Evaluated") and self.is_true("Packaged")
+        """Packaged, and released by whoever asked for it."""
+        return self.packaged and self.released
 
 
 def read(manifests: Sequence[Manifest], stack: str) -> list[Known]:
@@ -55,35 +70,74 @@ def read(manifests: Sequence[Manifest], stack: str) -> list[Known]:
             Known(
                 name=metadata["name"],
                 created=metadata["creationTimestamp"],
-                by_stack=annotations.get(names.RECIPE) == BY_STACK,
+                by_stack=annotations.get(names.RECIPE) == modelversion.BY_STACK,
                 released=version.spec.promote is Promote.AUTO or annotations.get(names.PROMOTE) == "true",
                 package=status.package,
                 conditions={condition.type: condition for condition in status.conditions},
+                schedule=annotations.get(names.SCHEDULE),
+                scheduled=modelversion.scheduled_time(metadata),
             )
         )
     return sorted(found, key=lambda one: (one.created, one.name))
 
 
-def target(known: Sequence[Known], wanted: str) -> Known | None:
-    """The version that is to serve: the recipe's own, or a newer one that a person or CI made.
+def target(known: Sequence[Known], stack: Stack) -> Known | None:
+    """The version that is to serve: the pinned one, or the newest of the recipe's and those of people and CI.
+
+    Theirs count from when the recipe's first version was made: another recipe is a newer word.
 
     None: none that may serve yet, so what serves now goes on.
     """
-    own = next((one for one in known if one.name == wanted), None)
-    since = (own.created, own.name) if own else ("", "")
-    made = [one for one in known if not one.by_stack and one.servable and (one.created, one.name) > since]
-    if made:
-        return made[-1]
-    return own if own is not None and own.servable else None
+    pin = stack.spec.rollout.pin
+    if pin is not None:  # the word of a person, so it needs no release
+        return next((one for one in known if one.name == pin and one.packaged), None)
+    mine = of_recipe(known, stack)
+    since = (mine[0].created, mine[0].name) if mine else ("", "")
+    current = {one.name for one in mine}
+    able = [
+        one
+        for one in known
+        if one.servable and (one.name in current or (not one.by_stack and (one.created, one.name) > since))
+    ]
+    return able[-1] if able else None
 
 
-def history(known: Sequence[Known], wanted: str, plan: Plan, limit: int) -> list[str]:
-    """Superseded versions beyond the newest ``limit``; never one that serves, loads, drains or is wanted."""
-    used = {wanted, *plan.drain, *(one.name for one in plan.versions)}
-    live = next((one for one in known if one.name == plan.live), None)
+def of_recipe(known: Sequence[Known], stack: Stack) -> list[Known]:
+    """Versions of the present recipe that the stack made, its schedules' runs too, oldest first."""
+    return [one for one in known if one.name == modelversion.name(stack, one.scheduled)]
+
+
+def wanted(stack: Stack) -> str:
+    """Name of the version that the spec asks for, whether there is one or not."""
+    return stack.spec.rollout.pin or modelversion.name(stack)
+
+
+def on_its_way(known: Sequence[Known], stack: Stack) -> Known | None:
+    """The version that is to serve, or the one that is trained for it; None: there is none yet."""
+    goal = target(known, stack)
+    if goal is not None or stack.spec.rollout.pin is not None:
+        return goal or _named(known, stack.spec.rollout.pin)
+    current = of_recipe(known, stack)
+    return current[-1] if current else None
+
+
+def history(known: Sequence[Known], stack: Stack, plan: Plan) -> list[str]:
+    """Superseded versions beyond the newest ``historyLimit``.
+
+    Never one that is pinned, wanted, or that pods hold; those that they keep count towards the limit.
+    """
+    held = {one.name for one in plan.versions} - set(plan.kept)
+    goals = [target(known, stack), *of_recipe(known, stack)[-1:]]
+    used = {wanted(stack), modelversion.name(stack), *plan.drain, *held, *(one.name for one in goals if one)}
+    live = _named(known, plan.live)
     past = [
         one
         for one in known
         if one.name not in used and (one.by_stack or (live is not None and one.created < live.created))
     ]
-    return [one.name for one in past[: max(0, len(past) - limit)]]
+    excess = max(0, len(past) - stack.spec.rollout.history_limit)
+    return [one.name for one in past if one.name not in plan.kept][:excess]
+
+
+def _named(known: Sequence[Known], name: str | None) -> Known | None:
+    return next((one for one in known if one.name == name), None)

@@ -28,11 +28,27 @@ class PlannedVersion:
 
 @dataclass(frozen=True)
 class Plan:
-    """What every serving pod is to hold, and which version answers; ``drain``: on their way out."""
+    """What every serving pod is to hold, and which version answers; ``drain``: on their way out.
+
+    ``kept``: those of ``versions`` that were live before, the latest first.
+    """
 
     live: str | None
     versions: tuple[PlannedVersion, ...]
     drain: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+    @property
+    def candidate(self) -> PlannedVersion | None:
+        """The version that pods load to make it live."""
+        return next(
+            (one for one in self.versions if one.name != self.live and one.name not in self.kept), None
+        )
+
+    @property
+    def moving(self) -> bool:
+        """Whether pods are about to load or to drop one."""
+        return bool(self.drain) or self.candidate is not None
 
 
 def recipe(stack: Stack, version: Version) -> Manifest:
@@ -98,6 +114,7 @@ def read_plan(manifest: Manifest | None) -> tuple[Plan, int]:
     try:
         value = json.loads(manifest["data"][PLAN_KEY])
         versions = tuple(PlannedVersion(**one) for one in value["versions"])
-        return Plan(value["live"], versions, tuple(value["drain"])), int(value["generation"])
+        kept = tuple(value.get("kept", ()))  # plans of releases before it had none
+        return Plan(value["live"], versions, tuple(value["drain"]), kept), int(value["generation"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the plan in ConfigMap {manifest['metadata']['name']} is unreadable") from error

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction, Quantity
+from recstack_crds.v1alpha1.base import ApiModel, Column, Duration, Fraction, Name, Quantity
 
 
 class Retrieval(ApiModel):
@@ -50,6 +50,47 @@ class Models(ApiModel):
     ranking: Ranking = Field(default_factory=Ranking, description="Third stage.")
 
 
+class Kind(StrEnum):
+    """How a version is trained."""
+
+    FULL = "Full"
+
+
+class ConcurrencyPolicy(StrEnum):
+    """What a run does that is due while one is trained."""
+
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+class Schedule(ApiModel):
+    """Times at which a version is trained anew on the data of then."""
+
+    name: Name = Field(description="Name; unique in the stack.")
+    cron: str = Field(
+        pattern=r"^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$",
+        max_length=128,
+        description="Minute, hour, day of month, month, day of week, as crontab(5) has them.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
+        max_length=64,
+        description="Name in the IANA time zone database, like Europe/Berlin.",
+    )
+    kind: Kind = Field(Kind.FULL, description="Full: from nothing.")
+    concurrency_policy: ConcurrencyPolicy = Field(
+        ConcurrencyPolicy.FORBID,
+        description="When a version of the stack is still trained: Forbid waits for it, Replace stops it.",
+    )
+    starting_deadline_seconds: int | None = Field(
+        None,
+        ge=10,
+        le=2_592_000,
+        description="How late a run may begin; one that is later is left out. Left out: however late.",
+    )
+
+
 class Engine(StrEnum):
     """Who runs the steps."""
 
@@ -65,6 +106,17 @@ class Training(ApiModel):
     cpu: Quantity = Field("1", description="CPU request of each step.")
     memory: Quantity = Field("6Gi", description="Memory limit of each step.")
     retries: int = Field(2, ge=0, le=10, description="Times a failed step is tried again (Job backoffLimit).")
+
+
+class StackTraining(Training):
+    """How and when versions are trained; when is no part of the recipe."""
+
+    schedules: list[Schedule] = Field(
+        default_factory=list, max_length=16, description="When the same recipe is trained anew."
+    )
+    max_staleness: Duration | None = Field(
+        None, description="Age of the live version from which it is not Fresh, like 36h; m, h or d."
+    )
 
 
 class RelativeTo(StrEnum):

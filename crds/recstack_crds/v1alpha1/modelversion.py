@@ -7,14 +7,8 @@ from pydantic import Field
 from recstack_crds.v1alpha1.base import ApiModel, Name
 from recstack_crds.v1alpha1.data import Data
 from recstack_crds.v1alpha1.features import Features
-from recstack_crds.v1alpha1.models import Evaluation, Models, Training
+from recstack_crds.v1alpha1.models import Evaluation, Kind, Models, Training
 from recstack_crds.v1alpha1.status import Condition
-
-
-class Kind(StrEnum):
-    """How it is trained."""
-
-    FULL = "Full"
 
 
 class Promote(StrEnum):

@@ -98,6 +98,16 @@ class Rollout(ApiModel):
     """How a version takes over."""
 
     history_limit: int = Field(3, ge=1, le=50, description="Superseded versions kept.")
+    pin: Name | None = Field(
+        None, description="ModelVersion that serves as long as this is set, also while suspended."
+    )
+    keep_loaded: int = Field(
+        1,
+        ge=0,
+        le=3,
+        description="Versions that were live and stay loaded, so that a pin acts at once; each costs its "
+        "memory in every pod. A version on its way takes the place of one.",
+    )
 
 
 class Autoscaling(ApiModel):

@@ -5,7 +5,7 @@ from pydantic import Field
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Data
 from recstack_crds.v1alpha1.features import Features
-from recstack_crds.v1alpha1.models import Evaluation, Models, Training
+from recstack_crds.v1alpha1.models import Evaluation, Models, StackTraining
 from recstack_crds.v1alpha1.platform import (
     Autoscaling,
     DeletionPolicy,
@@ -15,6 +15,9 @@ from recstack_crds.v1alpha1.platform import (
 )
 from recstack_crds.v1alpha1.status import Condition
 
+MAX_HISTORY = 10
+"""Entries of status.history."""
+
 
 class RecommenderStackSpec(ApiModel):
     """Everything is defaulted: ``spec: {}`` is the retail reference on generated data."""
@@ -22,7 +25,7 @@ class RecommenderStackSpec(ApiModel):
     data: Data = Field(default_factory=Data, description="Tables and columns.")
     features: Features = Field(default_factory=Features, description="Declared features.")
     models: Models = Field(default_factory=Models, description="Learned stages.")
-    training: Training = Field(default_factory=Training, description="How versions are trained.")
+    training: StackTraining = Field(default_factory=StackTraining, description="How versions are trained.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="Gates.")
     stores: Stores = Field(default_factory=Stores, description="Valkey and artifacts.")
     serving: Serving = Field(default_factory=Serving, description="The pods that answer.")
@@ -35,6 +38,23 @@ class RecommenderStackSpec(ApiModel):
     )
 
 
+class LiveVersion(ApiModel):
+    """One version that answered."""
+
+    version: str = Field(description="ModelVersion.")
+    since: str = Field(description="When it began to answer, RFC 3339.")
+
+
+class ScheduleStatus(ApiModel):
+    """One schedule; a run is due at its next time, and a later cron counts from when it was first seen."""
+
+    name: str = Field(description="Schedule.")
+    cron: str = Field(description="Cron and time zone that the times are of.")
+    last_scheduled_time: str | None = Field(None, description="Time that its newest run was due, RFC 3339.")
+    last_version: str | None = Field(None, description="ModelVersion of that run.")
+    next_scheduled_time: str | None = Field(None, description="Earliest time not run yet, RFC 3339.")
+
+
 class RecommenderStackStatus(ApiModel):
     """What the operator last saw."""
 
@@ -42,7 +62,11 @@ class RecommenderStackStatus(ApiModel):
     phase: str = Field("", description="Derived from the conditions, for people only.")
     live_version: str | None = Field(None, description="ModelVersion that answers.")
     candidate_version: str | None = Field(None, description="ModelVersion on its way.")
+    history: list[LiveVersion] = Field(
+        default_factory=list, max_length=MAX_HISTORY, description="Versions that were live, the newest first."
+    )
     ready_replicas: int = Field(0, description="Serving pods that are ready.")
     replicas: int = Field(0, description="Serving pods wanted.")
     endpoint: str | None = Field(None, description="Address of the gateway inside the cluster.")
+    schedules: list[ScheduleStatus] = Field(default_factory=list, description="Schedules.")
     conditions: list[Condition] = Field(default_factory=list, description="Conditions.")

@@ -15,6 +15,7 @@ from recstack_triton_templates.render import render
 from world import World
 
 NOTHING_YET = Situation((), Plan(None, (), ()))
+NIGHTLY = {"name": "nightly", "cron": "30 2 * * *", "timeZone": "Europe/Berlin"}
 S3 = {"bucket": "shop", "prefix": "days"}
 
 
@@ -42,6 +43,9 @@ def effects(before: dict[str, Any], after: dict[str, Any], now: Situation = NOTH
         ({"autoscaling": {}}, [Effect.SCALE, Effect.UPDATE]),
         ({"suspend": True}, [Effect.UPDATE]),
         ({"rollout": {"historyLimit": 9}}, [Effect.NOTHING]),
+        ({"training": {"schedules": [NIGHTLY]}}, [Effect.UPDATE]),
+        ({"training": {"schedules": [NIGHTLY | {"timeZone": "Mars/Olympus"}]}}, [Effect.REFUSED]),
+        ({"training": {"maxStaleness": "36h"}}, [Effect.UPDATE]),
     ],
 )
 def test_effects(after: dict[str, Any], expected: list[Effect]) -> None:

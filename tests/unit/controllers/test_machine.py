@@ -26,8 +26,14 @@ class Stack(RuleBasedStateMachine):
         self.world.cluster.on_apply = self.judge
 
     @staticmethod
-    def spec(seed: int, suspend: bool) -> Manifest:
-        return {"serving": {"replicas": 2}, "training": {"seed": seed}, "suspend": suspend}
+    def spec(seed: int, suspend: bool, pin: str | None = None, keep: int = 1) -> Manifest:
+        rollout = {"keepLoaded": keep} | ({"pin": pin} if pin else {})
+        return {
+            "serving": {"replicas": 2},
+            "training": {"seed": seed},
+            "suspend": suspend,
+            "rollout": rollout,
+        }
 
     def judge(self, manifest: Manifest) -> None:
         """Whatever moves live must have been told to the pods before, be packaged, and be proven by all."""
@@ -50,6 +56,8 @@ class Stack(RuleBasedStateMachine):
         if new["live"] == old.live:
             return
         assert new["live"] in {one.name for one in old.versions}
+        pin = self.world.cluster.find("RecommenderStack", STACK)["spec"]["rollout"].get("pin")
+        assert pin in (None, new["live"])
         digest = next(one["digest"] for one in new["versions"] if one["name"] == new["live"])
         version = self.world.cluster.find("ModelVersion", new["live"])
         assert version["status"]["package"] == digest
@@ -127,9 +135,17 @@ class Stack(RuleBasedStateMachine):
         if self.world.url(pod) in self.world.cluster.answers:
             self.world.report(pod, state)
 
-    @rule(seed=st.integers(0, 2), suspend=st.sampled_from([False, False, True]))
-    def person_edits(self, seed: int, suspend: bool) -> None:
-        self.world.edit(self.spec(seed, suspend))
+    @rule(
+        seed=st.integers(0, 2),
+        suspend=st.sampled_from([False, False, True]),
+        pin=st.sampled_from([None, None, 0, 1, "gone"]),
+        keep=st.integers(0, 1),
+    )
+    def person_edits(self, seed: int, suspend: bool, pin: int | str | None, keep: int) -> None:
+        there = self.world.versions()
+        if isinstance(pin, int):
+            pin = there[pin] if pin < len(there) else None
+        self.world.edit(self.spec(seed, suspend, pin, keep))
 
     @invariant()
     def plan_is_sound(self) -> None:

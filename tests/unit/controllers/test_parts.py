@@ -233,10 +233,10 @@ async def test_the_autoscalers_own_words_decide(conditions: list[Manifest], stat
 
 
 async def test_history_never_deletes_what_is_live_loading_or_draining() -> None:
-    world = await settled({"rollout": {"historyLimit": 1}})
+    world = await settled({"rollout": {"historyLimit": 1, "keepLoaded": 0}})
     first = world.plan.live or ""
     for seed in (1, 2, 3):
-        world.edit({"rollout": {"historyLimit": 1}, "training": {"seed": seed}})
+        world.edit({"rollout": {"historyLimit": 1, "keepLoaded": 0}, "training": {"seed": seed}})
         while world.wanted() not in {one.name for one in world.plan.versions}:
             world.cluster.clock.forward(5)
             world.finish_jobs()

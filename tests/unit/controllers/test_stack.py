@@ -78,7 +78,7 @@ async def test_one_pod_that_cannot_load_it_keeps_the_old_version_live() -> None:
 async def test_the_old_version_drains_before_it_is_dropped() -> None:
     world = await settled()
     old = world.plan.live
-    world.edit({"training": {"seed": 1}})
+    world.edit({"training": {"seed": 1}, "rollout": {"keepLoaded": 0}})
     for _ in range(14):
         await world.round()
         world.finish_jobs()
@@ -242,15 +242,17 @@ async def test_an_autoscaler_owns_the_number_of_pods() -> None:
     assert world.cluster.find("Deployment", "retail-serving")["spec"]["replicas"] == 2
 
 
-async def test_history_keeps_the_newest_and_the_live_one() -> None:
-    world = await settled({"rollout": {"historyLimit": 1}})
+@pytest.mark.parametrize("keep", [0, 1])
+async def test_history_keeps_the_newest_and_the_live_one(keep: int) -> None:
+    world = await settled({"rollout": {"historyLimit": 1, "keepLoaded": keep}})
     for seed in range(3):
-        world.edit({"rollout": {"historyLimit": 1}, "training": {"seed": seed}})
+        world.edit({"rollout": {"historyLimit": 1, "keepLoaded": keep}, "training": {"seed": seed}})
         await world.settle()
     assert len(world.versions()) == 2
     assert world.plan.live in world.versions()
+    assert len(world.plan.versions) == 1 + keep
     repositories = [one["metadata"]["name"] for one in world.cluster.all("ConfigMap")]
-    assert sum("-repo-" in name for name in repositories) == 1
+    assert sum("-repo-" in name for name in repositories) == 1 + keep
 
 
 async def test_a_persons_version_waits_for_its_promotion() -> None:
