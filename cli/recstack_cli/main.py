@@ -8,7 +8,8 @@ from typing import Any
 
 from recstack_controllers import kinds
 from recstack_controllers.kit import names
-from recstack_controllers.resources.job import CONTAINER, Step
+from recstack_controllers.resources.job import CONTAINER
+from recstack_controllers.resources.steps import Step
 from recstack_crds.v1alpha1.modelversion import Promote
 
 from recstack_cli import planning, recommend, rollback, status, text, versions

@@ -70,8 +70,8 @@ def test_out_of_memory(story: Story) -> None:
     assert "spec.training.memory" in message
 
 
-def test_killed_training_pod_is_not_the_end(story: Story) -> None:
-    story.stack("evicted", tiny())
+def test_killed_training_pod_is_not_the_end_and_packages_are_retained(story: Story) -> None:
+    story.stack("evicted", tiny(deletionPolicy="Retain"))
 
     def running() -> str:
         pods = story.get("pods", "-l", "recstack.dev/stack=evicted,recstack.dev/step")["items"]
@@ -88,3 +88,9 @@ def test_killed_training_pod_is_not_the_end(story: Story) -> None:
         lambda: story.is_true("mver", story.versions("evicted")[0]["metadata"]["name"], "Packaged"),
         300,
     )
+    story.tell("delete the stack, whose packages are to stay")
+    story.kube("delete", "rstack", "evicted")
+    story.until("its pods are gone", lambda: story.get("pods")["items"] == [], 120)
+    left = {claim["metadata"]["name"] for claim in story.get("pvc")["items"]}
+    assert "evicted-artifacts" in left
+    assert "evicted-work" not in left

@@ -17,7 +17,7 @@ from operator_process import OperatorProcess, until
 from recstack_controllers import kinds
 from recstack_controllers.kit import names, ownership
 from recstack_controllers.kit.cluster import Kind
-from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.steps import Step
 from recstack_operator.lease import LOST
 
 STACK, HOME = "shop", "recstack-system"

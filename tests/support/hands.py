@@ -13,7 +13,7 @@ from recstack_controllers import kinds
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Kind
 from recstack_controllers.resources.configmaps import Plan, read_plan
-from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.steps import Step
 
 METRICS = {"recall@10": 0.2, "auc": 0.8, "ndcg@10": 0.1, "recall@10/popularity": 3.0}
 

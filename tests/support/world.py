@@ -10,8 +10,8 @@ from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import modelversion as wanted
 from recstack_controllers.resources.configmaps import Plan, read_plan
-from recstack_controllers.resources.job import Step
 from recstack_controllers.resources.stack import read_stack
+from recstack_controllers.resources.steps import Step
 from recstack_controllers.settings import Images, Outcome, Settings
 
 SETTINGS = Settings(Images("training:1", "serving:1", "valkey:1"), "IfNotPresent", "recstack-system")

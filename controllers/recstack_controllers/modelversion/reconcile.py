@@ -26,8 +26,8 @@ from recstack_controllers.modelversion.status import (
 from recstack_controllers.resources import configmaps, modelversion
 from recstack_controllers.resources import job as jobs
 from recstack_controllers.resources.configmaps import read_plan
-from recstack_controllers.resources.job import Step
 from recstack_controllers.resources.stack import Stack, Version, read_stack, read_version
+from recstack_controllers.resources.steps import Step
 from recstack_controllers.settings import Outcome, Settings
 
 POLL = 3.0

@@ -7,19 +7,12 @@ from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.modelversion import GateVerdict, StepStatus
 
 from recstack_controllers.kit.conditions import Conditions, State
-from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.steps import CONTRACTS
 
 ORDER = (
     "DataReady", "Trained", "Evaluated", "Packaged", "Loaded", "Live", "Ready", "Reconciling", "Stalled",
 )  # fmt: skip
-BY_STEP = {
-    Step.INGEST: "DataReady",
-    Step.FEATURES: "Trained",
-    Step.TRAIN_RETRIEVAL: "Trained",
-    Step.TRAIN_RANKING: "Trained",
-    Step.EVALUATE: "Evaluated",
-    Step.PACKAGE: "Packaged",
-}
+BY_STEP = {step: contract.condition for step, contract in CONTRACTS.items()}
 DONE = {
     "DataReady": ("Ingested", "The tables were read and split in time."),
     "Trained": ("Trained", "Both models were trained."),

@@ -1,28 +1,15 @@
 """The Job of one training step."""
 
-from enum import StrEnum
-
 from recstack_crds.v1alpha1.data import Source
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import configmaps, pods
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
+from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE, CONTRACTS, Arguments, Step, command
 
-BAD_INPUT_EXIT_CODE = 3
 CONTAINER = "step"
 CONFIG_PATH = "/etc/recstack"
-
-
-class Step(StrEnum):
-    """Training steps, in order."""
-
-    INGEST = "ingest"
-    FEATURES = "features"
-    TRAIN_RETRIEVAL = "train-retrieval"
-    TRAIN_RANKING = "train-ranking"
-    EVALUATE = "evaluate"
-    PACKAGE = "package"
 
 
 def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> Manifest:
@@ -72,8 +59,8 @@ def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> M
 def _container(stack: Stack, version: Version, step: Step, live_package: str) -> Manifest:
     training = version.spec.recipe.training
     source = version.spec.recipe.data.source
-    # Only ingest reads the source, only later steps write artifacts: their credentials never meet.
-    location = source.s3 if step is Step.INGEST and source.s3 else stack.artifacts_s3
+    # A step reads the source or writes artifacts: their credentials never meet.
+    location = source.s3 if CONTRACTS[step].reads_source and source.s3 else stack.artifacts_s3
     mounts: list[Manifest] = [
         {"name": "work", "mountPath": "/work"},
         {"name": "tmp", "mountPath": "/tmp"},
@@ -83,27 +70,27 @@ def _container(stack: Stack, version: Version, step: Step, live_package: str) ->
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
     if _data_claim(source, step):
         mounts.append({"name": "data", "mountPath": "/data", "readOnly": True})
+    arguments = Arguments(
+        config=f"{CONFIG_PATH}/{configmaps.RECIPE_KEY}",
+        work="/work",
+        artifacts=stack.artifacts_uri,
+        version=version.name,
+        stack=f"{stack.namespace}/{stack.name}",
+        image=stack.settings.images.training,
+        live_package=live_package,
+    )
     return {
         "name": CONTAINER,
         "image": stack.settings.images.training,
         "imagePullPolicy": stack.settings.image_pull_policy,
-        "command": [
-            "python", "-m", "recstack_training", step.value,
-            "--config", f"{CONFIG_PATH}/{configmaps.RECIPE_KEY}",
-            "--work", "/work",
-            "--artifacts", stack.artifacts_uri,
-            "--version", version.name,
-            "--stack", f"{stack.namespace}/{stack.name}",
-            "--image", stack.settings.images.training,
-            *(("--live-package", live_package) if live_package else ()),
-        ],
+        "command": command(step, arguments),
         # Libraries write caches below HOME, and the image's user has none of its own.
         "env": [{"name": "HOME", "value": "/tmp"}, *pods.s3_environment(location)],
         "resources": pods.resources(training.cpu, training.memory, training.gpus),
         "securityContext": pods.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
-    }  # fmt: skip
+    }
 
 
 def _volumes(stack: Stack, version: Version, step: Step) -> list[Manifest]:
@@ -124,6 +111,6 @@ def _data_claim(source: Source, step: Step) -> str | None:
     """Claim with what the step reads: the tables, or the catalog of those that are made."""
     if source.volume is not None:
         return source.volume.claim_name
-    if source.synthetic is not None and source.synthetic.catalog is not None and step is Step.INGEST:
+    if source.synthetic is not None and source.synthetic.catalog is not None and CONTRACTS[step].reads_source:
         return source.synthetic.catalog.claim_name
     return None

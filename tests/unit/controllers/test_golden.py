@@ -19,6 +19,7 @@ from recstack_controllers.resources import (
     modelversion,
     network,
     serving,
+    steps,
     valkey,
 )
 from recstack_controllers.resources.stack import Stack, Version
@@ -83,12 +84,12 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "network-valkey": lambda: network.valkey(DEFAULT),
     "network-training": lambda: network.training(DEFAULT),
     "autoscaler": lambda: autoscaler.autoscaler(FULL, Autoscaling(max_replicas=8)),
-    "job-ingest": lambda: job.job(DEFAULT, VERSION, job.Step.INGEST),
-    "job-evaluate-live": lambda: job.job(DEFAULT, VERSION, job.Step.EVALUATE, "sha256:00"),
-    "job-package-full": lambda: job.job(FULL, FULL_VERSION, job.Step.PACKAGE),
-    "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, job.Step.INGEST),
-    "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, job.Step.INGEST),
-    "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, job.Step.INGEST),
+    "job-ingest": lambda: job.job(DEFAULT, VERSION, steps.Step.INGEST),
+    "job-evaluate-live": lambda: job.job(DEFAULT, VERSION, steps.Step.EVALUATE, "sha256:00"),
+    "job-package-full": lambda: job.job(FULL, FULL_VERSION, steps.Step.PACKAGE),
+    "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, steps.Step.INGEST),
+    "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, steps.Step.INGEST),
+    "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, steps.Step.INGEST),
     "job-delete-packages-s3": lambda: cleanup.job(FULL),
     "modelversion": lambda: modelversion.model_version(DEFAULT),
 }
@@ -158,7 +159,7 @@ def test_pull_secrets_reach_every_pod() -> None:
     settings = replace(SETTINGS, image_pull_secrets=("registry",))
     stack, full = replace(DEFAULT, settings=settings), replace(FULL, settings=settings)
     for workload in (
-        job.job(stack, VERSION, job.Step.INGEST),
+        job.job(stack, VERSION, steps.Step.INGEST),
         serving.deployment(stack, "1"),
         valkey.stateful_set(stack, ManagedValkey()),
         cleanup.job(full),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import ClusterError, Manifest
-from recstack_controllers.resources.job import Step
+from recstack_controllers.resources.steps import Step
 from world import SPACE, World
 
 
