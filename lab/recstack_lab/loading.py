@@ -55,21 +55,30 @@ class Node:
             return
         with step(f"loading {image.reference}"):
             present = set(self._ctr("content", "ls", "-q").split())
-            argv = node.inside(self._state, [*_CTR, "images", "import", "-"])
-            with subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            ) as importer:
-                assert importer.stdin is not None
-                assert importer.stdout is not None
-                try:
-                    image_store.write_archive(stored, present, importer.stdin)
-                    importer.stdin.close()
-                except BrokenPipeError:
-                    pass  # what it said before it left is the better message
-                said = importer.stdout.read().decode(errors="replace").strip()
-            if importer.returncode:
-                raise LabError(f"the node refused {image.reference}: {said[-1000:]}")
+            refused = self._import(stored, present)
+            if refused and present:
+                # containerd collects what no image names any more in its own time, and so what was there a
+                # moment ago may be gone: then all of it is sent.
+                refused = self._import(stored, set())
+            if refused:
+                raise LabError(f"the node refused {image.reference}: {refused[-1000:]}")
             self._forget_replaced()
+
+    def _import(self, stored: Path, present: set[str]) -> str:
+        """Send the blobs that are not ``present``; what the node says when it refuses, else nothing."""
+        argv = node.inside(self._state, [*_CTR, "images", "import", "-"])
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as importer:
+            assert importer.stdin is not None
+            assert importer.stdout is not None
+            try:
+                image_store.write_archive(stored, present, importer.stdin)
+                importer.stdin.close()
+            except BrokenPipeError:
+                pass  # what it said before it left is the better message
+            said = importer.stdout.read().decode(errors="replace").strip()
+        return (said or f"it ended with {importer.returncode}") if importer.returncode else ""
 
     def load_archive(self, archive: Path) -> list[str]:
         """Import an OCI or Docker archive; the names of its images."""
@@ -87,7 +96,7 @@ class Node:
         named = {digest for name, digest in found.items() if not name.startswith("sha256:")}
         replaced = [name for name, digest in found.items() if digest not in named]
         if replaced:
-            self._ctr("images", "rm", *replaced)
+            self._ctr("images", "rm", "--sync", *replaced)
 
     def _ctr(self, *words: str) -> str:
         return run(node.inside(self._state, [*_CTR, *words]), timeout=_TIMEOUT)
