@@ -1,12 +1,12 @@
 """The HTTP interface of a serving pod."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 from recstack_triton_templates.seen_keys import SeenKeys
@@ -136,13 +136,7 @@ class Api:
 
     async def recommend(self, request: Request) -> Response:
         """Recommend items to a user, now, on this device."""
-        start = time.perf_counter()
-        try:
-            response = await self._recommend(request)
-        except Problem as problem:
-            response = problems.response(problem)
-        metrics.RECOMMEND.labels(response.status_code).observe(time.perf_counter() - start)
-        return response
+        return await _timed(self._recommend, request, metrics.RECOMMEND)
 
     async def _recommend(self, request: Request) -> Response:
         body = await _read(request, _RECOMMEND)
@@ -162,13 +156,7 @@ class Api:
 
     async def recommend_batch(self, request: Request) -> Response:
         """Recommend to many users in one call; for offline use, as it delays those who ask meanwhile."""
-        start = time.perf_counter()
-        try:
-            response = await self._recommend_batch(request)
-        except Problem as problem:
-            response = problems.response(problem)
-        metrics.BATCH.labels(response.status_code).observe(time.perf_counter() - start)
-        return response
+        return await _timed(self._recommend_batch, request, metrics.BATCH)
 
     async def _recommend_batch(self, request: Request) -> Response:
         asked: list[RecommendBody | Problem] = list((await _read(request, _BATCH)).requests)
@@ -288,6 +276,19 @@ def _in_place(reply: bytes | Problem) -> bytes:
 def _keys(plan: Plan, scope: str) -> SeenKeys:
     seen = plan.serving.seen_filter
     return SeenKeys(scope, seen.capacity, seen.error_rate, seen.ttl_seconds)
+
+
+async def _timed(
+    answer: Callable[[Request], Awaitable[Response]], request: Request, seconds: Histogram
+) -> Response:
+    """The answer, a problem turned into its reply; how long it took is observed by HTTP status."""
+    start = time.perf_counter()
+    try:
+        response = await answer(request)
+    except Problem as problem:
+        response = problems.response(problem)
+    seconds.labels(response.status_code).observe(time.perf_counter() - start)
+    return response
 
 
 async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
