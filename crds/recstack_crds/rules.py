@@ -155,6 +155,10 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "topK must not be more than candidates "
             f"(defaults: topK {Serving().top_k}, candidates {Serving().candidates})",
         ),
+        _rule(
+            f"!has(self.gpuRuntime) || {_or_default(Serving, 'gpus')} > 0",
+            "gpuRuntime needs gpus: with 0 the networks run on the CPU",
+        ),
     ),
     Autoscaling: (
         _rule(

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from recstack_gateway import metrics, problems
 from recstack_gateway.browse import Browse
-from recstack_gateway.errors import Unavailable
+from recstack_gateway.errors import Busy, Unavailable
 from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
@@ -183,6 +183,8 @@ class Api:
     async def _ask(self, version: Version, content: bytes) -> bytes:
         try:
             return await self._versions.infer(version, content)
+        except Busy as error:
+            raise Problem(503, f"{error}; ask again later", {"Retry-After": "1"}) from error
         except Unavailable as error:
             raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
 

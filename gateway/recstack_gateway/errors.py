@@ -5,5 +5,9 @@ class Unavailable(Exception):
     """Something that this pod needs does not answer now; it is tried again. The message is for people."""
 
 
+class Busy(Unavailable):
+    """More requests wait in Triton than may (``spec.serving.queue``); the model itself is well."""
+
+
 class Refused(Exception):
     """A version that this pod cannot serve, whatever it tries; the message says why."""

@@ -6,7 +6,7 @@ import grpc
 from recstack_triton_templates.graph import REPLY, REQUEST
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.errors import Busy, Refused, Unavailable
 
 INFER_SECONDS = 2.0
 LOAD_SECONDS = 180.0
@@ -20,6 +20,8 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
 ]
 _GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+_BUSY = ("maximum queue size", "timeout expired")
+"""In the messages of the dynamic batcher's queue policy, whose code is that of a server that is gone."""
 
 
 class InferenceFailed(Exception):
@@ -37,6 +39,7 @@ class Triton(Protocol):
         """One request.
 
         Raises:
+            Busy: its queue is full, or the request waited too long in it.
             Unavailable: Triton is not there.
             InferenceFailed: the model is not loaded, or failed.
         """
@@ -83,13 +86,16 @@ class GrpcTriton:
         """As the protocol has it."""
         request = service_pb2.ModelInferRequest(model_name=model, raw_input_contents=[content])
         tensor = request.inputs.add(name=REQUEST, datatype="UINT8")
-        tensor.shape.append(len(content))
+        tensor.shape.extend((1, len(content)))
         request.outputs.add(name=REPLY)
         try:
             response = await self._stub.ModelInfer(request, timeout=INFER_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() in _GONE:
-                raise Unavailable(f"Triton: {error.details()}") from error
+                details = str(error.details())
+                if any(text in details for text in _BUSY):
+                    raise Busy("too many requests wait in this pod") from error
+                raise Unavailable(f"Triton: {details}") from error
             late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             raise InferenceFailed(str(error.details()), late) from error
         reply: bytes = response.raw_output_contents[0]

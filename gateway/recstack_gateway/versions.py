@@ -17,7 +17,7 @@ from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
 from recstack_gateway import artifacts, metrics, repository
-from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.errors import Busy, Refused, Unavailable
 from recstack_gateway.plan import Plan, PlannedVersion
 from recstack_gateway.proof import prove, read_probes
 from recstack_gateway.triton import InferenceFailed, Triton
@@ -109,12 +109,15 @@ class Versions:
         """One request, wholly by ``version``.
 
         Raises:
+            Busy: too many requests wait.
             Unavailable: Triton or the model does not answer now; it is being mended.
         """
         version.requests += 1
         version.idle.clear()
         try:
             reply = await self._triton.infer(version.model, content)
+        except Busy:
+            raise
         except (InferenceFailed, Unavailable) as error:
             # Whether the model is broken or only this request, a probe decides: no caller can cause a reload.
             version.wake.set()
@@ -185,6 +188,9 @@ class Versions:
         """A real inference; one that fails sends the version back to loading."""
         try:
             await self._triton.infer(version.model, version.probes[0].request())
+        except Busy:
+            # If nobody works the queue off, the pod is soon not ready, callers stay away, a check gets in.
+            return
         except InferenceFailed as error:
             version.late += 1
             if error.late and version.late < LATE_CHECKS:

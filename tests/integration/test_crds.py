@@ -95,6 +95,10 @@ BAD: dict[str, tuple[Thing, str]] = {
         {"stores": {"artifacts": {"volume": {}, "s3": S3}}},
         "set at most one of volume and s3",
     ),
+    "TensorRT without a GPU": (
+        {"serving": {"gpuRuntime": "TensorRT"}},
+        "gpuRuntime needs gpus: with 0 the networks run on the CPU",
+    ),
     "topK above candidates": (
         {"serving": {"candidates": 10, "topK": 20}},
         "topK must not be more than candidates",

@@ -30,7 +30,7 @@ class Stage:
 
 
 TENSORS = {
-    REQUEST: Tensor("UINT8", (-1,), "requests, a line of JSON each"),
+    REQUEST: Tensor("UINT8", (1, -1), "requests, a line of JSON each"),
     "PROBLEMS": Tensor("UINT8", (-1,), "JSON: for each request what is wrong with it, or null"),
     "USER_ID": Tensor("INT64", (-1,), "[N] raw id; 0 for somebody anonymous"),
     "PERSON": Tensor("BOOL", (-1,), "[N] not anonymous"),
@@ -54,7 +54,7 @@ TENSORS = {
     "SCORES": Tensor("FP32", (-1,), "[N * C]"),
     "ORDER": Tensor("INT64", (-1, -1), "[N, K] rows of the reply, in order"),
     "ORDER_SCORES": Tensor("FP32", (-1, -1), "[N, K]"),
-    REPLY: Tensor("UINT8", (-1,), "replies, a line of JSON each, in the order of the requests"),
+    REPLY: Tensor("UINT8", (1, -1), "replies, a line of JSON each, in the order of the requests"),
 }
 
 STAGES = {

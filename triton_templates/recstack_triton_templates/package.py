@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recstack_triton_templates.stages.context_preprocessor import ContextPreprocessor
+from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.stages.feast_item_lookup import ItemTable
 from recstack_triton_templates.stages.feast_user_lookup import UserTable
 from recstack_triton_templates.stages.item_id_decoder import Decoder
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class Package:
-    """The stages of one bundle whose parts were verified. ``gpu``: networks go where there is one."""
+    """The stages of one bundle whose parts were verified. ``device``: where networks go."""
 
-    def __init__(self, folder: Path, gpu: bool = False) -> None:
-        self._folder, self._gpu = folder, gpu
+    def __init__(self, folder: Path, device: Device = Device.CPU) -> None:
+        self._folder, self._device = folder, device
         manifest = _json(folder / "manifest.json")
         self._columns: dict[str, str] = manifest["columns"]
         self.features: dict[str, list[str]] = manifest["features"]
@@ -73,7 +74,7 @@ class Package:
         """Stage."""
         from recstack_triton_templates.stages.query_tower import QueryTower
 
-        return QueryTower(self._folder / "query_tower.onnx", self._gpu)
+        return QueryTower(self._folder / "query_tower.onnx", self._device)
 
     @cached_property
     def retrieval(self) -> "Retrieval":
@@ -92,7 +93,7 @@ class Package:
         """Stage."""
         from recstack_triton_templates.stages.dlrm_ranking import Ranker
 
-        return Ranker(self._folder / "ranker.onnx", self._gpu)
+        return Ranker(self._folder / "ranker.onnx", self._device)
 
     @cached_property
     def titles(self) -> list[str | None]:
@@ -120,13 +121,13 @@ class Package:
         return Decoder(self.items.ids, self.titles)
 
 
-def load(folder: Path, gpu: bool = False) -> Package:
+def load(folder: Path, device: Device = Device.CPU) -> Package:
     """Read all of a package whose parts were verified.
 
     Raises:
         ValueError: parts that do not fit each other.
     """
-    made = Package(folder, gpu)
+    made = Package(folder, device)
     made.check_items()
     for stage in ("context", "users", "user_transform", "context_transform", "query_tower", "ranker"):
         getattr(made, stage)

@@ -228,7 +228,7 @@ class Parts:
             return Reply(items, bool(tensors["DEGRADED"][place]))
 
         content = answered(json.loads(tensors["PROBLEMS"].tobytes()), reply)
-        return {REPLY: matrices.to_bytes(content)}
+        return {REPLY: matrices.to_bytes(content)[None]}
 
 
 def _integers(values: list[int]) -> Array:

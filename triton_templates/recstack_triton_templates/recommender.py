@@ -41,13 +41,30 @@ class Recommender:
         self._ordering, self._values = ordering(settings), capped_values(settings, package)
 
     def answer(self, content: bytes) -> bytes:
-        """Requests to replies, a line of JSON each; ``{"problem": "…"}`` for one that cannot be answered."""
+        """Requests to replies, a line of JSON each; ``{"problem": "…"}`` for one that cannot be answered.
+
+        A request that wants an explanation is answered by itself, as stages of a common run are nobody's.
+        """
         began = time.perf_counter()
         asked = read(content, self._package.context, self._clock())
-        places = [place for place, one in enumerate(asked) if isinstance(one, Asked)]
-        replies = self._recommend([one for one in asked if isinstance(one, Asked)], began)
-        found = dict(zip(places, replies, strict=True))
+        good = [(place, one) for place, one in enumerate(asked) if isinstance(one, Asked)]
+        runs = [[pair] for pair in good if pair[1].request.explain]
+        runs.append([pair for pair in good if not pair[1].request.explain])
+        found: dict[int, Reply] = {}
+        for run in runs:
+            replies = self._recommend([one for _, one in run], began)
+            found |= zip((place for place, _ in run), replies, strict=True)
+            began = time.perf_counter()
         return answered([one if isinstance(one, str) else None for one in asked], found.__getitem__)
+
+    def answer_all(self, contents: Sequence[bytes]) -> list[bytes]:
+        """As :meth:`answer` for each of ``contents``, in one run."""
+        lines = self.answer(b"\n".join(contents)).split(b"\n")
+        counts = np.cumsum([content.count(b"\n") + 1 for content in contents])
+        starts = np.concatenate(([0], counts[:-1]))
+        return [
+            b"\n".join(lines[start:end]) for start, end in zip(starts.tolist(), counts.tolist(), strict=True)
+        ]
 
     def recommend(self, request: Request) -> Reply:
         """Recommend; at most ``k`` items, fewer when the catalog has no more that are unseen.

@@ -1,10 +1,11 @@
 """The Triton model repository of one version: a pure function of its name and of the serving settings.
 
 The entry is ``recommender--<version>`` in either graph, with the same interface whatever the schema of the
-stack: one input ``REQUEST`` and one output ``REPLY``, both UINT8 [-1], holding a line of JSON in UTF-8 for
+stack: one input ``REQUEST`` and one output ``REPLY``, both UINT8 [1, -1], holding a line of JSON in UTF-8 for
 each request: a :class:`recstack_triton_templates.request.Request` and the reply
 ``{"items": [{"id", "score", "title"}], "degraded"}`` or ``{"problem": "…"}`` for a request that cannot be
-answered. ``fused`` is one model; ``ensemble`` is an ensemble over one model for each stage of :mod:`graph`.
+answered. ``fused`` is one model, whose calls Triton's dynamic batcher hands over together when several wait;
+``ensemble`` is an ensemble over one model for each stage of :mod:`graph`.
 
 The package is not named here: whoever lays the repository out puts a link ``1/package`` to it into the
 entry's folder, so that the same settings give the same files.
@@ -18,6 +19,9 @@ from recstack_triton_templates.graph import REPLY, REQUEST, STAGES, TENSORS, Sta
 
 PACKAGE_LINK = "1/package"
 SETTINGS_FILE = "settings.json"
+WARMUP_FILE = "anonymous"
+WARMUP = b'{"plain":true}'
+"""The first request of a model, before it is ready: networks and index allocate what they need."""
 
 _MODEL = '''"""%s"""
 
@@ -38,7 +42,8 @@ _PART = "A stage of a recommendation, the one that the model is named after; the
 class ServingSettings:
     """What of a stack's ``spec.serving`` the model needs; defaults are the API's.
 
-    ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``max_per_value`` counts when
+    ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``tensorrt`` counts there.
+    Instances, batches and queue are those of the fused graph. ``max_per_value`` counts when
     ``max_per_value_feature`` is given.
     """
 
@@ -46,6 +51,12 @@ class ServingSettings:
     candidates: int = 300
     top_k: int = 100
     gpus: int = 0
+    tensorrt: bool = False
+    instances: int = 1
+    batch_requests: int = 16
+    batch_delay_microseconds: int = 0
+    queue_requests: int = 256
+    queue_milliseconds: int = 1000
     diversity: bool = False
     temperature: float = 0.05
     max_per_value_feature: str | None = None
@@ -67,13 +78,15 @@ def render(version: str, settings: ServingSettings) -> dict[str, bytes]:
     # The ensemble needs no settings itself, but its version folder, and its parts look there.
     files = {f"{entry}/1/{SETTINGS_FILE}": _json(settings)}
     if settings.graph == "fused":
-        config = _python(entry, Stage((REQUEST,), (REPLY,)), settings)
-        files |= {f"{entry}/config.pbtxt": config, f"{entry}/1/model.py": _model(_FUSED, "triton_model")}
-        return files
+        return files | {
+            f"{entry}/config.pbtxt": _fused(entry, settings),
+            f"{entry}/1/model.py": _model(_FUSED, "triton_model"),
+            f"{entry}/warmup/{WARMUP_FILE}": WARMUP,
+        }
     files[f"{entry}/config.pbtxt"] = _ensemble(entry, version)
     for name, stage in STAGES.items():
         folder = part_name(name, version)
-        files[f"{folder}/config.pbtxt"] = _python(folder, stage, settings)
+        files[f"{folder}/config.pbtxt"] = _part(folder, stage, settings)
         files[f"{folder}/1/model.py"] = _model(_PART, "triton_part")
     return files
 
@@ -86,20 +99,74 @@ def _model(what: str, module: str) -> bytes:
     return (_MODEL % (what, module)).encode()
 
 
-def _python(name: str, stage: Stage, settings: ServingSettings) -> bytes:
+def _fused(name: str, settings: ServingSettings) -> bytes:
+    """One model; the first dimension of a tensor is the batch, whose members may have any length."""
+    tensors = f"""input [
+  {{
+    name: "{REQUEST}"
+    data_type: TYPE_UINT8
+    dims: [ -1 ]
+    allow_ragged_batch: true
+  }}
+]
+output [
+  {{
+    name: "{REPLY}"
+    data_type: TYPE_UINT8
+    dims: [ -1 ]
+  }}
+]
+"""
+    batcher = f"""dynamic_batching {{
+  max_queue_delay_microseconds: {settings.batch_delay_microseconds}
+  default_queue_policy {{
+    timeout_action: REJECT
+    default_timeout_microseconds: {settings.queue_milliseconds * 1000}
+    max_queue_size: {settings.queue_requests}
+  }}
+}}
+model_warmup [
+  {{
+    name: "{WARMUP_FILE}"
+    batch_size: 1
+    count: 3
+    inputs {{
+      key: "{REQUEST}"
+      value: {{
+        data_type: TYPE_UINT8
+        dims: [ {len(WARMUP)} ]
+        input_data_file: "{WARMUP_FILE}"
+      }}
+    }}
+  }}
+]
+"""
+    head = _head(name, "python", settings.batch_requests)
+    return (head + tensors + _instances(settings, settings.instances) + batcher).encode()
+
+
+def _part(name: str, stage: Stage, settings: ServingSettings) -> bytes:
+    return (_head(name, "python", 0) + _tensors(stage) + _instances(settings, 1)).encode()
+
+
+def _head(name: str, backend: str, batch: int) -> str:
+    return f"""name: "{name}"
+backend: "{backend}"
+max_batch_size: {batch}
+version_policy {{ specific {{ versions: 1 }} }}
+"""
+
+
+def _instances(settings: ServingSettings, count: int) -> str:
     # AUTO: a GPU where Triton sees one; a pod whose device is only simulated still serves, on the CPU.
     kind = "KIND_AUTO" if settings.gpus else "KIND_CPU"
-    return f"""name: "{name}"
-backend: "python"
-max_batch_size: 0
-version_policy {{ specific {{ versions: 1 }} }}
-{_tensors(stage)}instance_group [
+    return f"""instance_group [
   {{
-    count: 1
+    count: {count}
     kind: {kind}
   }}
 ]
-""".encode()
+"""
 
 
 def _ensemble(name: str, version: str) -> bytes:

@@ -1,6 +1,7 @@
 """The fused graph as a model of Triton's python backend."""
 
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,18 +22,26 @@ class TritonPythonModel:
         """Load the package behind the link beside the model file."""
         faiss.omp_set_num_threads(1)  # one request at a time; more threads only take each other's core
         here = place(args)
-        loaded = package.load(here.package, here.gpu)
+        loaded = package.load(here.package, here.device)
         triton.Logger.log_info(f"{args['model_name']}: networks run on {loaded.ranker.provider}")
         self._recommender = Recommender(loaded, here.settings, here.seen, time.time)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response a request; an error of one is not the others'."""
-        return [self._respond(request) for request in requests]
+        """One response a request, all answered in one run; an error of one is not the others'."""
+        contents = [triton.get_input_tensor_by_name(one, REQUEST).as_numpy().tobytes() for one in requests]
+        if len(contents) > 1:
+            try:
+                return [_response(reply) for reply in self._recommender.answer_all(contents)]
+            except Exception:  # of one of them: each by itself tells which
+                triton.Logger.log_warn(traceback.format_exc())
+        return [self._respond(content) for content in contents]
 
-    def _respond(self, request: Any) -> Any:
-        content = triton.get_input_tensor_by_name(request, REQUEST).as_numpy().tobytes()
+    def _respond(self, content: bytes) -> Any:
         try:
-            reply = self._recommender.answer(content)
+            return _response(self._recommender.answer(content))
         except Exception as error:  # the caller gets it, and the model lives on
             return triton.InferenceResponse(error=triton.TritonError(f"{type(error).__name__}: {error}"))
-        return triton.InferenceResponse([triton.Tensor(REPLY, np.frombuffer(reply, np.uint8))])
+
+
+def _response(reply: bytes) -> Any:
+    return triton.InferenceResponse([triton.Tensor(REPLY, np.frombuffer(reply, np.uint8)[None])])

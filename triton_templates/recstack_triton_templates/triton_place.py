@@ -10,6 +10,7 @@ from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import PACKAGE_LINK, SETTINGS_FILE, ServingSettings, model_name
 from recstack_triton_templates.seen_keys import SeenKeys
 from recstack_triton_templates.seen_valkey import ValkeySeen
+from recstack_triton_templates.stages.device import Device
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Place:
     stage: str
     version: str
     package: Path
-    gpu: bool
+    device: Device
     settings: ServingSettings
     seen: ValkeySeen | None
 
@@ -30,7 +31,14 @@ def place(args: dict[str, str]) -> Place:
     entry = Path(args["model_repository"]).parent / model_name(version)
     settings = ServingSettings(**json.loads((entry / args["model_version"] / SETTINGS_FILE).read_bytes()))
     gpu = args["model_instance_kind"] == "GPU"
-    return Place(stage, version, entry / PACKAGE_LINK, gpu, settings, _seen(settings))
+    return Place(stage, version, entry / PACKAGE_LINK, device(gpu, settings), settings, _seen(settings))
+
+
+def device(gpu: bool, settings: ServingSettings) -> Device:
+    """``gpu``: whether Triton put this instance on one."""
+    if not gpu:
+        return Device.CPU
+    return Device.TENSORRT if settings.tensorrt else Device.CUDA
 
 
 def _seen(settings: ServingSettings) -> ValkeySeen | None:

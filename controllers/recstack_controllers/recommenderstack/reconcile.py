@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from recstack_crds.v1alpha1 import RecommenderStackStatus
+from recstack_crds.v1alpha1.platform import GpuRuntime
 from recstack_triton_templates.render import ServingSettings, render
 
 from recstack_controllers import kinds, proof
@@ -417,6 +418,12 @@ def serving_settings(stack: Stack) -> ServingSettings:
         candidates=spec.candidates,
         top_k=spec.top_k,
         gpus=spec.gpus,
+        tensorrt=spec.gpu_runtime is GpuRuntime.TENSORRT,
+        instances=spec.instances,
+        batch_requests=spec.batching.max_requests,
+        batch_delay_microseconds=spec.batching.max_queue_delay_microseconds,
+        queue_requests=spec.queue.max_requests,
+        queue_milliseconds=spec.queue.timeout_milliseconds,
         diversity=spec.diversity.enabled,
         temperature=spec.diversity.temperature,
         max_per_value_feature=cap.feature if cap else None,

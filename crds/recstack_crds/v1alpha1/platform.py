@@ -68,6 +68,29 @@ class MaxPerValue(ApiModel):
     max: int = Field(3, ge=1, le=1000, description="Most items of one value in a reply; unknown is a value.")
 
 
+class Batching(ApiModel):
+    """Triton's dynamic batcher, in the fused graph: requests that wait are answered in one run."""
+
+    max_requests: int = Field(16, ge=1, le=128, description="Most requests of a run; 1: each by itself.")
+    max_queue_delay_microseconds: int = Field(
+        0, ge=0, le=100_000, description="How long a run waits for more; 0: it takes those that wait already."
+    )
+
+
+class Queue(ApiModel):
+    """Bounds of the wait inside Triton, in the fused graph; beyond them a request gets 503."""
+
+    max_requests: int = Field(256, ge=1, le=100_000, description="Most requests that wait in a pod.")
+    timeout_milliseconds: int = Field(1000, ge=1, le=60_000, description="Longest wait of a request.")
+
+
+class GpuRuntime(StrEnum):
+    """Execution provider of ONNX Runtime on a GPU."""
+
+    CUDA = "CUDA"
+    TENSORRT = "TensorRT"
+
+
 class Diversity(ApiModel):
     """Ordering by score-weighted sampling without replacement (Efraimidis & Spirakis 2006), and caps."""
 
@@ -88,6 +111,20 @@ class Serving(ApiModel):
     candidates: int = Field(300, ge=1, le=10_000, description="Items that retrieval hands to ranking.")
     top_k: int = Field(100, ge=1, le=1000, description="Most items a reply can hold.")
     gpus: int = Field(0, ge=0, le=8, description="nvidia.com/gpu of each pod; 0: ONNX Runtime on CPU.")
+    gpu_runtime: GpuRuntime | None = Field(
+        None,
+        description="With gpus: CUDA (the default), or TensorRT, which builds its engines when a version "
+        "loads; an operator that it has not runs on CUDA.",
+    )
+    instances: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Model processes of a version in a pod, in the fused graph, or on each GPU of it; each "
+        "holds the package once.",
+    )
+    batching: Batching = Field(default_factory=Batching, description="Requests answered in one run.")
+    queue: Queue = Field(default_factory=Queue, description="Bounds of the wait.")
     cpu: Quantity = Field("500m", description="CPU request of a pod's Triton.")
     memory: Quantity = Field("2Gi", description="Memory limit of a pod's Triton.")
     diversity: Diversity = Field(default_factory=Diversity, description="Ordering.")

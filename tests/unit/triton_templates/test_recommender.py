@@ -216,3 +216,17 @@ def test_explain_in_json_leaves_the_end_as_it_is(make: Make) -> None:
     assert set(json.loads(content)) == {"items", "explain", "degraded"}
     assert b"explain" not in make().answer(b'{"k": 1}')
     assert b"source" not in make().answer(b'{"k": 1, "explain": false}')
+
+
+def test_calls_that_wait_together_are_answered_as_each_by_itself(make: Make) -> None:
+    recommender = make(candidates=20)
+    calls = [b'{"user_id": 1}', b'{"user_id": 11, "k": 2}\n{"k": 0}', b"no JSON", b'{"user_id": 50, "k": 3}']
+    assert recommender.answer_all(calls) == [recommender.answer(one) for one in calls]
+
+
+def test_a_request_of_a_common_run_is_explained_by_itself(make: Make) -> None:
+    lines = make().answer(b'{"user_id": 1, "k": 1}\n{"user_id": 1, "k": 1, "explain": true}').split(b"\n")
+    plain, told = (json.loads(line) for line in lines)
+    assert "explain" not in plain
+    assert set(told["explain"]["stages"]) <= set(STAGES)
+    assert [one["id"] for one in told["items"]] == [one["id"] for one in plain["items"]]

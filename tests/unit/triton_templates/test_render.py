@@ -10,7 +10,9 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "triton_templates"
 CASES = {
     "cpu": ServingSettings(),
     "ensemble": ServingSettings(graph="ensemble", max_per_value_feature="category_l1", max_per_value=3),
-    "gpu": ServingSettings(candidates=500, top_k=50, gpus=1, diversity=True, temperature=0.1),
+    "gpu": ServingSettings(
+        candidates=500, top_k=50, gpus=1, tensorrt=True, instances=2, diversity=True, temperature=0.1
+    ),
 }
 
 

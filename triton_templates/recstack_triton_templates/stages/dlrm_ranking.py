@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.stages.onnx import Network
 from recstack_triton_templates.stages.transforms import Array
 
@@ -15,8 +16,8 @@ ROWS = 2048
 class Ranker:
     """``ranker.onnx``: user, item and context features [N, 1] to scores [N, 1]."""
 
-    def __init__(self, path: Path, gpu: bool = False) -> None:
-        self._network = Network(path, gpu)
+    def __init__(self, path: Path, device: Device = Device.CPU) -> None:
+        self._network = Network(path, device)
         self.provider = self._network.provider
 
     def __call__(self, features: Mapping[str, Array], rows: int) -> Array:

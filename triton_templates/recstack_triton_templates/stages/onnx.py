@@ -5,23 +5,23 @@ from pathlib import Path
 
 import onnxruntime
 
+from recstack_triton_templates.stages.device import Device, providers
 from recstack_triton_templates.stages.transforms import Array
 
 
 class Network:
     """One ONNX graph with one output; a call of a small network is fastest on one thread.
 
-    ``gpu`` puts it on CUDA where this ONNX Runtime has it, else it stays on the CPU; ``provider`` says which.
+    ``device`` is where it is wanted; where this ONNX Runtime has no such provider it takes the next, at last
+    the CPU; ``provider`` says which.
     """
 
-    def __init__(self, path: Path, gpu: bool = False) -> None:
-        wanted = ("CUDAExecutionProvider",) * gpu + ("CPUExecutionProvider",)
+    def __init__(self, path: Path, device: Device = Device.CPU) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, [p for p in wanted if p in onnxruntime.get_available_providers()]
-        )
+        there = onnxruntime.get_available_providers()
+        self._session = onnxruntime.InferenceSession(str(path), options, providers(device, there))
         self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
         self.provider: str = self._session.get_providers()[0]
 
