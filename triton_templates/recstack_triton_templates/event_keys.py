@@ -1,0 +1,37 @@
+"""Where in Valkey events are, and what is made of them: names, for who writes and who reads."""
+
+from dataclasses import dataclass
+
+GROUP = "recstack"
+"""Consumer group of both streams."""
+
+
+@dataclass(frozen=True)
+class EventKeys:
+    """Names of a stack. ``scope``: the stack, as ``namespace/name``."""
+
+    scope: str
+
+    def stream(self) -> str:
+        """Stream of accepted events that are not worked off yet; fields: see ``gateway``'s ``events``."""
+        return f"recstack:events:{{{self.scope}}}"
+
+    def outbox(self) -> str:
+        """Stream of changed behavioural features on their way to the offline store."""
+        return f"recstack:offline:{{{self.scope}}}"
+
+    def dead(self) -> str:
+        """Stream of events that cannot be worked off, each with its reason."""
+        return f"recstack:dead:{{{self.scope}}}"
+
+    def known(self, event_id: str) -> str:
+        """Mark of an event id that was accepted lately."""
+        return f"recstack:event:{{{self.scope}}}:{event_id}"
+
+    def recent(self, user_id: int) -> str:
+        """Sorted set: member = item id as decimal text, score = last met, seconds since 1970."""
+        return f"recstack:recent:{{{self.scope}/{user_id}}}"
+
+    def behaviour(self, user_id: int) -> str:
+        """Sorted set: member = an event of the user with its items' values, score = its time."""
+        return f"recstack:behaviour:{{{self.scope}/{user_id}}}"
