@@ -21,6 +21,7 @@ from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.seen import SeenWriter
+from recstack_gateway.telemetry import SILENT, Telemetry, answered
 from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
 
@@ -106,9 +107,15 @@ class Api:
     """The routes. ``seen`` None: the pod has no Valkey."""
 
     def __init__(
-        self, versions: Versions, seen: SeenWriter | None, scope: str, alive: Callable[[], bool]
+        self,
+        versions: Versions,
+        seen: SeenWriter | None,
+        scope: str,
+        alive: Callable[[], bool],
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._versions, self._seen, self._scope, self._alive = versions, seen, scope, alive
+        self._telemetry = telemetry
 
     def app(self) -> FastAPI:
         """The application."""
@@ -136,7 +143,7 @@ class Api:
 
     async def recommend(self, request: Request) -> Response:
         """Recommend items to a user, now, on this device."""
-        return await _timed(self._recommend, request, metrics.RECOMMEND)
+        return await self._timed(self._recommend, request, metrics.RECOMMEND)
 
     async def _recommend(self, request: Request) -> Response:
         body = await _read(request, _RECOMMEND)
@@ -156,7 +163,7 @@ class Api:
 
     async def recommend_batch(self, request: Request) -> Response:
         """Recommend to many users in one call; for offline use, as it delays those who ask meanwhile."""
-        return await _timed(self._recommend_batch, request, metrics.BATCH)
+        return await self._timed(self._recommend_batch, request, metrics.BATCH)
 
     async def _recommend_batch(self, request: Request) -> Response:
         asked: list[RecommendBody | Problem] = list((await _read(request, _BATCH)).requests)
@@ -173,6 +180,20 @@ class Api:
         name = version.planned.name.encode()
         content = b'{"version":"%b","replies":[%b]}' % (name, b",".join(map(_in_place, replies)))
         return Response(content, media_type="application/json")
+
+    async def _timed(
+        self, answer: Callable[[Request], Awaitable[Response]], request: Request, seconds: Histogram
+    ) -> Response:
+        """The answer, a problem turned into its reply; how long it took is observed by HTTP status."""
+        start = time.perf_counter()
+        with self._telemetry.request(request.url.path, request.headers) as span:
+            try:
+                response = await answer(request)
+            except Problem as problem:
+                response = problems.response(problem)
+            answered(span, response.status_code)
+        seconds.labels(response.status_code).observe(time.perf_counter() - start)
+        return response
 
     def _live(self) -> tuple[Plan, Version]:
         plan, version = self._versions.plan, self._versions.route
@@ -247,6 +268,7 @@ class Api:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text format."""
+        metrics.WAITS.waited = await self._versions.waited()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -278,19 +300,6 @@ def _in_place(reply: bytes | Problem) -> bytes:
 def _keys(plan: Plan, scope: str) -> SeenKeys:
     seen = plan.serving.seen_filter
     return SeenKeys(scope, seen.capacity, seen.error_rate, seen.ttl_seconds)
-
-
-async def _timed(
-    answer: Callable[[Request], Awaitable[Response]], request: Request, seconds: Histogram
-) -> Response:
-    """The answer, a problem turned into its reply; how long it took is observed by HTTP status."""
-    start = time.perf_counter()
-    try:
-        response = await answer(request)
-    except Problem as problem:
-        response = problems.response(problem)
-    seconds.labels(response.status_code).observe(time.perf_counter() - start)
-    return response
 
 
 async def _read(request: Request, adapter: TypeAdapter[T]) -> T:

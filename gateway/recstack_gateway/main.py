@@ -14,13 +14,16 @@ from recstack_gateway.configmaps import ClusterConfigMaps
 from recstack_gateway.plan_source import PlanSource
 from recstack_gateway.seen import SeenWriter
 from recstack_gateway.settings import Settings, from_environment
+from recstack_gateway.telemetry import Telemetry, provider
 from recstack_gateway.triton import GrpcTriton
 from recstack_gateway.versions import Versions
 
 
 async def serve(settings: Settings) -> None:
     """Run until a signal; requests that are under way are answered first."""
-    triton = GrpcTriton(f"127.0.0.1:{settings.triton_grpc_port}")
+    traces = provider()
+    telemetry = Telemetry(traces.get_tracer("recstack_gateway") if traces else None)
+    triton = GrpcTriton(f"127.0.0.1:{settings.triton_grpc_port}", telemetry)
     client = AsyncClient()
     configmaps = ClusterConfigMaps(client, settings.namespace)
     versions = Versions(triton, configmaps.binary, settings.models)
@@ -28,7 +31,11 @@ async def serve(settings: Settings) -> None:
     plans = asyncio.create_task(
         PlanSource(configmaps, settings.plan_name, settings.plan_file, versions.take).run()
     )
-    app = Api(versions, seen, settings.scope, lambda: not (plans.done() or versions.broken)).app()
+
+    def alive() -> bool:
+        return not (plans.done() or versions.broken)
+
+    app = Api(versions, seen, settings.scope, alive, telemetry).app()
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
     try:
         await uvicorn.Server(config).serve([_listen(settings.port)])
@@ -40,6 +47,8 @@ async def serve(settings: Settings) -> None:
             await seen.close()
         await client.close()
         await triton.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.shutdown)
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,12 +1,17 @@
 """Triton beside the gateway, over gRPC on the pod's loopback."""
 
+import time
+from array import array
+from collections.abc import Mapping
 from typing import Protocol
 
 import grpc
-from recstack_triton_templates.graph import REPLY, REQUEST
+from recstack_triton_templates.graph import REPLY, REQUEST, TIMES
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from recstack_gateway.errors import Busy, Refused, Unavailable
+from recstack_gateway.metrics import Waited
+from recstack_gateway.telemetry import SILENT, Telemetry
 
 INFER_SECONDS = 2.0
 LOAD_SECONDS = 180.0
@@ -45,6 +50,14 @@ class Triton(Protocol):
         """
         ...
 
+    async def waited(self) -> Mapping[str, Waited]:
+        """Requests and their wait by model, since each was loaded.
+
+        Raises:
+            Unavailable: Triton is not there.
+        """
+        ...
+
     async def load(self, model: str) -> None:
         """Load from the repository.
 
@@ -74,7 +87,8 @@ class Triton(Protocol):
 class GrpcTriton:
     """The protocol over gRPC; make it inside the event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, telemetry: Telemetry = SILENT) -> None:
+        self._telemetry = telemetry
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
@@ -87,7 +101,7 @@ class GrpcTriton:
         request = service_pb2.ModelInferRequest(model_name=model, raw_input_contents=[content])
         tensor = request.inputs.add(name=REQUEST, datatype="UINT8")
         tensor.shape.extend((1, len(content)))
-        request.outputs.add(name=REPLY)
+        began = time.perf_counter()
         try:
             response = await self._stub.ModelInfer(request, timeout=INFER_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -98,8 +112,26 @@ class GrpcTriton:
                 raise Unavailable(f"Triton: {details}") from error
             late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             raise InferenceFailed(str(error.details()), late) from error
-        reply: bytes = response.raw_output_contents[0]
-        return reply
+        outputs: dict[str, bytes] = {
+            one.name: raw for one, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+        }
+        # An ensemble tells no times: its parts have Triton's own statistics.
+        times = array("f", outputs.get(TIMES, b""))
+        self._telemetry.inferred(model, time.perf_counter() - began, times)
+        return outputs[REPLY]
+
+    async def waited(self) -> Mapping[str, Waited]:
+        """As the protocol has it."""
+        try:
+            found = await self._stub.ModelStatistics(
+                service_pb2.ModelStatisticsRequest(), timeout=INFER_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"Triton: {error.details()}") from error
+        return {
+            one.name: Waited(one.inference_stats.success.count, one.inference_stats.queue.ns / 1e9)
+            for one in found.model_stats
+        }
 
     async def load(self, model: str) -> None:
         """As the protocol has it."""

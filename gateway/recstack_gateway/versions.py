@@ -8,6 +8,7 @@ a model ready whose process has died.
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from recstack_triton_templates.render import model_name
 
 from recstack_gateway import artifacts, metrics, repository
 from recstack_gateway.errors import Busy, Refused, Unavailable
+from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
 from recstack_gateway.proof import prove, read_probes
 from recstack_gateway.triton import InferenceFailed, Triton
@@ -128,6 +130,21 @@ class Versions:
                 version.idle.set()
         version.answered_at = time.monotonic()
         return reply
+
+    async def waited(self) -> dict[str, Waited]:
+        """Requests and their wait by version; a request waits before each model of its version."""
+        try:
+            models = await self._triton.waited()
+        except Unavailable:
+            return {}
+        waits: dict[str, float] = defaultdict(float)
+        for model, one in models.items():
+            waits[split_name(model)[1]] += one.queue_seconds
+        return {
+            name: Waited(models[model_name(name)].requests, wait)
+            for name, wait in waits.items()
+            if model_name(name) in models
+        }
 
     async def close(self) -> None:
         """Stop caring; Triton keeps what it has."""

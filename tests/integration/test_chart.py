@@ -8,7 +8,9 @@ from chart import of, render
 from kube import Kube
 
 
-@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop,films}",), ("replicas=1",)])
+@pytest.mark.parametrize(
+    "values", [(), ("watchNamespaces={shop,films}",), ("replicas=1",), ("metrics.dashboard=true",)]
+)
 def test_the_server_accepts_every_object(
     kube: Kube, space: str, tmp_path: Path, values: tuple[str, ...]
 ) -> None:

@@ -3,34 +3,28 @@
 import time
 from typing import Any
 
+from recstack_triton_templates.graph import FUSED
 from recstack_triton_templates.stages.filter_seen_items import Seen
 from recstack_triton_templates.stages.transforms import Array
 
-STAGES = (
-    "context_preprocessor",
-    "feast_user_lookup",
-    "nvt_user_transform",
-    "nvt_context_transform",
-    "query_tower",
-    "faiss_retrieval",
-    "filter_seen_items",
-    "feast_item_lookup",
-    "unroll_features",
-    "dlrm_ranking",
-    "softmax_sampling",
-    "item_id_decoder",
-)
-"""In the order of a request; retrieval and filter take turns when too few are unseen."""
-
 
 class Watch:
-    """Watches nothing: what a request gets that did not ask, so that it pays a few empty calls only."""
+    """Times the stages of a run that ``began`` at a time of ``time.perf_counter``, and no more."""
+
+    def __init__(self, began: float) -> None:
+        self.stages: dict[str, float] = {}
+        """Milliseconds by stage; those of a stage that ran more than once are added up."""
+        self._before = began
 
     def lap(self, stage: str) -> None:
         """``stage`` ends here; it began where the one before ended."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + (now - self._before) * 1000
+        self._before = now
 
     def retrieved(self, stage: str, rows: Array) -> None:
         """A lap of retrieval that found ``rows`` [n]; the last one counts."""
+        self.lap(stage)
 
     def watched(self, seen: Seen | None) -> Seen | None:
         """``seen``, its answers counted."""
@@ -51,18 +45,11 @@ class Watch:
 
 
 class Trace(Watch):
-    """Watches one request that ``began`` at a time of ``time.perf_counter``."""
+    """Watches one request, which asked how its answer came about."""
 
     def __init__(self, began: float) -> None:
-        self._stages: dict[str, float] = {}
+        super().__init__(began)
         self._retrieved = self._seen = 0
-        self._before = began
-
-    def lap(self, stage: str) -> None:
-        """As :class:`Watch` has it; milliseconds of a stage that ran more than once are added up."""
-        now = time.perf_counter()
-        self._stages[stage] = self._stages.get(stage, 0.0) + (now - self._before) * 1000
-        self._before = now
 
     def retrieved(self, stage: str, rows: Array) -> None:
         """As :class:`Watch` has it."""
@@ -94,5 +81,5 @@ class Trace(Watch):
             "ranked": ranked,
             "returned": len(items),
         }
-        stages = {stage: round(self._stages[stage], 4) for stage in STAGES if stage in self._stages}
+        stages = {stage: round(self.stages[stage], 4) for stage in FUSED if stage in self.stages}
         return {"stages": stages, "candidates": counts}

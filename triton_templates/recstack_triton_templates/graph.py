@@ -10,6 +10,8 @@ What has the type that somebody's table or caller gave it, raw columns, is JSON 
 from dataclasses import dataclass
 
 REQUEST, REPLY = "REQUEST", "REPLY"
+TIMES = "TIMES"
+"""Of the fused graph: FP32 [1, stages of FUSED], milliseconds of the run that answered."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ STAGES = {
     "softmax_sampling": Stage(("SCORES", "CANDIDATES", "TOP", "PLAIN", "SEED"), ("ORDER", "ORDER_SCORES")),
     "item_id_decoder": Stage(("ORDER", "ORDER_SCORES", "DEGRADED", "PROBLEMS"), (REPLY,)),
 }
+
+
+FUSED = (
+    "context_preprocessor",
+    "feast_user_lookup",
+    "nvt_user_transform",
+    "nvt_context_transform",
+    "query_tower",
+    "faiss_retrieval",
+    "filter_seen_items",
+    "feast_item_lookup",
+    "unroll_features",
+    "dlrm_ranking",
+    "softmax_sampling",
+    "item_id_decoder",
+)
+"""Stages that the fused graph times, in order; retrieval and filter take turns when too few are unseen."""
 
 
 def part_name(stage: str, version: str) -> str:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from recstack_triton_templates.explain import Trace, Watch
+from recstack_triton_templates.graph import FUSED
 from recstack_triton_templates.lines import Asked, Reply, answered, read
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import ServingSettings
@@ -21,6 +23,14 @@ from recstack_triton_templates.stages.filter_seen_items import (
 from recstack_triton_templates.stages.softmax_sampling import Ordering, top
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.unroll_features import unroll
+
+
+@dataclass(frozen=True)
+class Run:
+    """Replies of the calls that were answered together, and float32 [len(FUSED)], milliseconds of each."""
+
+    replies: list[bytes]
+    stages: Array
 
 
 class Recommender:
@@ -40,11 +50,22 @@ class Recommender:
         self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
         self._ordering, self._values = ordering(settings), capped_values(settings, package)
 
-    def answer(self, content: bytes) -> bytes:
-        """Requests to replies, a line of JSON each; ``{"problem": "…"}`` for one that cannot be answered.
+    def run(self, contents: Sequence[bytes]) -> Run:
+        """Answers to calls of a line of JSON for each request; ``{"problem": "…"}`` where there is none.
 
         A request that wants an explanation is answered by itself, as stages of a common run are nobody's.
         """
+        times = dict.fromkeys(FUSED, 0.0)
+        lines = self._answer(b"\n".join(contents), times).split(b"\n")
+        ends = np.cumsum([content.count(b"\n") + 1 for content in contents]).tolist()
+        replies = [b"\n".join(lines[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+        return Run(replies, np.fromiter(times.values(), np.float32, len(times)))
+
+    def answer(self, content: bytes) -> bytes:
+        """The replies of one call."""
+        return self.run([content]).replies[0]
+
+    def _answer(self, content: bytes, times: dict[str, float]) -> bytes:
         began = time.perf_counter()
         asked = read(content, self._package.context, self._clock())
         good = [(place, one) for place, one in enumerate(asked) if isinstance(one, Asked)]
@@ -52,19 +73,10 @@ class Recommender:
         runs.append([pair for pair in good if not pair[1].request.explain])
         found: dict[int, Reply] = {}
         for run in runs:
-            replies = self._recommend([one for _, one in run], began)
+            replies = self._recommend([one for _, one in run], began, times)
             found |= zip((place for place, _ in run), replies, strict=True)
             began = time.perf_counter()
         return answered([one if isinstance(one, str) else None for one in asked], found.__getitem__)
-
-    def answer_all(self, contents: Sequence[bytes]) -> list[bytes]:
-        """As :meth:`answer` for each of ``contents``, in one run."""
-        lines = self.answer(b"\n".join(contents)).split(b"\n")
-        counts = np.cumsum([content.count(b"\n") + 1 for content in contents])
-        starts = np.concatenate(([0], counts[:-1]))
-        return [
-            b"\n".join(lines[start:end]) for start, end in zip(starts.tolist(), counts.tolist(), strict=True)
-        ]
 
     def recommend(self, request: Request) -> Reply:
         """Recommend; at most ``k`` items, fewer when the catalog has no more that are unseen.
@@ -74,13 +86,14 @@ class Recommender:
         """
         began = time.perf_counter()
         context = self._package.context(request.context, self._clock())
-        return self._recommend([Asked(request, context)], began)[0]
+        return self._recommend([Asked(request, context)], began, {})[0]
 
-    def _recommend(self, asked: Sequence[Asked], began: float) -> list[Reply]:
+    def _recommend(self, asked: Sequence[Asked], began: float, times: dict[str, float]) -> list[Reply]:
+        """Replies in order; milliseconds by stage are added to ``times``."""
         if not asked:
             return []
         package = self._package
-        trace = Trace(began) if len(asked) == 1 and asked[0].request.explain else Watch()
+        trace = Trace(began) if len(asked) == 1 and asked[0].request.explain else Watch(began)
         trace.lap("context_preprocessor")
         known = [package.users.known(one.request.user_id) for one in asked]
         trace.lap("feast_user_lookup")
@@ -111,6 +124,8 @@ class Recommender:
             trace.lap("item_id_decoder")
             explained = trace.explain(decoded, order, len(own), len(package.items.ids))
             replies.append(Reply(decoded, degraded, explained))
+        for stage, milliseconds in trace.stages.items():
+            times[stage] = times.get(stage, 0.0) + milliseconds
         return replies
 
     def _seen_by(self, request: Request, trace: Watch) -> tuple[Seen | None, bool]:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from recstack_triton_templates.graph import REPLY, REQUEST, STAGES, TENSORS, Stage, part_name
+from recstack_triton_templates.graph import FUSED, REPLY, REQUEST, STAGES, TENSORS, TIMES, Stage, part_name
 
 PACKAGE_LINK = "1/package"
 SETTINGS_FILE = "settings.json"
@@ -114,6 +114,11 @@ output [
     name: "{REPLY}"
     data_type: TYPE_UINT8
     dims: [ -1 ]
+  }},
+  {{
+    name: "{TIMES}"
+    data_type: TYPE_FP32
+    dims: [ {len(FUSED)} ]
   }}
 ]
 """

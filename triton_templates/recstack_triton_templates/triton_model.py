@@ -10,8 +10,8 @@ import numpy as np
 import triton_python_backend_utils as triton  # given by the backend's stub
 
 from recstack_triton_templates import package
-from recstack_triton_templates.graph import REPLY, REQUEST
-from recstack_triton_templates.recommender import Recommender
+from recstack_triton_templates.graph import REPLY, REQUEST, TIMES
+from recstack_triton_templates.recommender import Recommender, Run
 from recstack_triton_templates.triton_place import place
 
 
@@ -31,17 +31,25 @@ class TritonPythonModel:
         contents = [triton.get_input_tensor_by_name(one, REQUEST).as_numpy().tobytes() for one in requests]
         if len(contents) > 1:
             try:
-                return [_response(reply) for reply in self._recommender.answer_all(contents)]
+                return _responses(self._recommender.run(contents))
             except Exception:  # of one of them: each by itself tells which
                 triton.Logger.log_warn(traceback.format_exc())
         return [self._respond(content) for content in contents]
 
     def _respond(self, content: bytes) -> Any:
         try:
-            return _response(self._recommender.answer(content))
+            return _responses(self._recommender.run([content]))[0]
         except Exception as error:  # the caller gets it, and the model lives on
             return triton.InferenceResponse(error=triton.TritonError(f"{type(error).__name__}: {error}"))
 
 
-def _response(reply: bytes) -> Any:
-    return triton.InferenceResponse([triton.Tensor(REPLY, np.frombuffer(reply, np.uint8)[None])])
+def _responses(run: Run) -> list[Any]:
+    return [
+        triton.InferenceResponse(
+            [
+                triton.Tensor(REPLY, np.frombuffer(reply, np.uint8)[None]),
+                triton.Tensor(TIMES, run.stages[None]),
+            ]
+        )
+        for reply in run.replies
+    ]

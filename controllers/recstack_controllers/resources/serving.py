@@ -34,6 +34,8 @@ def deployment(stack: Stack, credentials_version: str) -> Manifest:
                 "metadata": {
                     "labels": names.labels(stack.name, COMPONENT),
                     "annotations": {
+                        "prometheus.io/scrape": "true",
+                        "prometheus.io/port": str(names.GATEWAY_PORT),
                         f"{names.GROUP}/serving": settings_digest,
                         f"{names.GROUP}/valkey": credentials_version,
                     },
@@ -90,6 +92,7 @@ def _gateway(stack: Stack) -> Manifest:
             *_environment(stack),
             {"name": "ARTIFACTS", "value": stack.artifacts_uri},
             *pods.s3_environment(stack.artifacts_s3),
+            *_tracing(stack),
         ],
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
         "readinessProbe": _probe("/readyz", period=2, failures=3),
@@ -111,6 +114,22 @@ def _environment(stack: Stack) -> list[Manifest]:
             "valueFrom": {"secretKeyRef": {"name": names.valkey(stack.name), "key": valkey.URL}},
         },
     ]
+
+
+def _tracing(stack: Stack) -> list[Manifest]:
+    """Variables of the OpenTelemetry SDK, as its specification names them (sdk-environment-variables)."""
+    wanted = stack.spec.serving.tracing
+    if wanted is None:
+        return []
+    attributes = f"k8s.namespace.name={stack.namespace},service.namespace={stack.namespace}"
+    values = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": wanted.endpoint,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": str(wanted.sample_ratio),
+        "OTEL_SERVICE_NAME": stack.name,
+        "OTEL_RESOURCE_ATTRIBUTES": attributes,
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _probe(path: str, period: int, failures: int) -> Manifest:

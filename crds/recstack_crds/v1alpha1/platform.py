@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from recstack_crds.v1alpha1.base import ApiModel, Column, Name, Quantity
+from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction, Name, Quantity
 from recstack_crds.v1alpha1.data import S3Location
 from recstack_crds.v1alpha1.models import SeenFilter
 
@@ -84,6 +84,20 @@ class Queue(ApiModel):
     timeout_milliseconds: int = Field(1000, ge=1, le=60_000, description="Longest wait of a request.")
 
 
+class Tracing(ApiModel):
+    """OpenTelemetry traces of requests, by stage."""
+
+    endpoint: str = Field(
+        max_length=512,
+        pattern=r"^https?://.+",
+        description="OTLP over HTTP, like http://collector.observability:4318.",
+    )
+    sample_ratio: Fraction = Field(
+        0.01,
+        description="Share of the requests whose caller began no trace; a caller's choice goes first.",
+    )
+
+
 class GpuRuntime(StrEnum):
     """Execution provider of ONNX Runtime on a GPU."""
 
@@ -125,6 +139,7 @@ class Serving(ApiModel):
     )
     batching: Batching = Field(default_factory=Batching, description="Requests answered in one run.")
     queue: Queue = Field(default_factory=Queue, description="Bounds of the wait.")
+    tracing: Tracing | None = Field(None, description="Left out: no traces.")
     cpu: Quantity = Field("500m", description="CPU request of a pod's Triton.")
     memory: Quantity = Field("2Gi", description="Memory limit of a pod's Triton.")
     diversity: Diversity = Field(default_factory=Diversity, description="Ordering.")

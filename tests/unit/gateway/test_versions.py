@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from recstack_gateway import plan, versions
 from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan
 from recstack_gateway.triton import InferenceFailed
 from recstack_gateway.versions import Versions
@@ -71,6 +72,11 @@ class FakeTriton:
         if self.away:
             raise Unavailable("Triton: away")
         return set(self.models) | self.parts
+
+    async def waited(self) -> dict[str, Waited]:
+        if self.away:
+            raise Unavailable("Triton: away")
+        return dict.fromkeys(await self.loaded(), Waited(10, 0.5))
 
     def _note(self, call: str) -> None:
         if self.away:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from recstack_triton_templates import package
-from recstack_triton_templates.explain import STAGES
+from recstack_triton_templates.graph import FUSED
 from recstack_triton_templates.recommender import Recommender
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
@@ -183,7 +183,7 @@ def test_explain_tells_how_without_changing_what(make: Make, seen: int) -> None:
     ]
     assert told.explain is not None
     stages = told.explain["stages"]
-    assert list(stages) == list(STAGES)
+    assert list(stages) == list(FUSED)
     assert all(ms >= 0 for ms in stages.values())
     assert told.explain["candidates"] == {
         "catalog": RETAIL.items,
@@ -221,12 +221,15 @@ def test_explain_in_json_leaves_the_end_as_it_is(make: Make) -> None:
 def test_calls_that_wait_together_are_answered_as_each_by_itself(make: Make) -> None:
     recommender = make(candidates=20)
     calls = [b'{"user_id": 1}', b'{"user_id": 11, "k": 2}\n{"k": 0}', b"no JSON", b'{"user_id": 50, "k": 3}']
-    assert recommender.answer_all(calls) == [recommender.answer(one) for one in calls]
+    run = recommender.run(calls)
+    assert run.replies == [recommender.answer(one) for one in calls]
+    assert run.stages.shape == (len(FUSED),)
+    assert run.stages[FUSED.index("dlrm_ranking")] > 0
 
 
 def test_a_request_of_a_common_run_is_explained_by_itself(make: Make) -> None:
     lines = make().answer(b'{"user_id": 1, "k": 1}\n{"user_id": 1, "k": 1, "explain": true}').split(b"\n")
     plain, told = (json.loads(line) for line in lines)
     assert "explain" not in plain
-    assert set(told["explain"]["stages"]) <= set(STAGES)
+    assert set(told["explain"]["stages"]) <= set(FUSED)
     assert [one["id"] for one in told["items"]] == [one["id"] for one in plain["items"]]
