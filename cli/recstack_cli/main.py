@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recstack_controllers import kinds
-from recstack_controllers.kit import names
+from recstack_controllers.kit import clock, names
 from recstack_controllers.resources.job import CONTAINER
 from recstack_controllers.resources.steps import Step
 from recstack_crds.v1alpha1.modelversion import Promote
@@ -138,10 +138,18 @@ def _plan(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
 def _promote(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     name = arguments.version
     version = kubectl.get(kinds.MODEL_VERSION, name)
+    now = versions.read(version)
+    if now.rolled_back is not None:
+        # Another word than the one that it was rolled back under.
+        word = clock.rfc3339(clock.SystemClock().now())
+        kubectl.run(
+            "annotate", "--overwrite", f"modelversions.{names.GROUP}", name, f"{names.PROMOTE}={word}"
+        )
+        print(f"{name} is tried again: it was rolled back because {now.rolled_back.message}.")
+        return 0
     if version["spec"].get("promote", Promote.AUTO) == Promote.AUTO:
         print(f"{name} needs it not: its spec.promote is Auto, so it serves when its gates pass.")
         return 0
-    now = versions.read(version)
     stalled = next((one for one in now.conditions if one.type == "Stalled" and one.status == "True"), None)
     if stalled is not None:
         raise CliError(f"{name} cannot serve: {stalled.reason}: {stalled.message}")

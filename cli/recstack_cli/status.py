@@ -8,6 +8,7 @@ from recstack_controllers.kit import decode, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_crds.v1alpha1 import RecommenderStackStatus
 from recstack_crds.v1alpha1.modelversion import StepStatus
+from recstack_crds.v1alpha1.rollout import RolloutStatus
 from recstack_crds.v1alpha1.status import Condition
 
 from recstack_cli import versions
@@ -55,6 +56,8 @@ def tree(found: dict[str, Any]) -> Node:
         root.add("The operator has not looked at its present spec yet: is it running?", "yellow")
     if status.endpoint:
         root.add(f"endpoint {status.endpoint}, {status.ready_replicas} of {status.replicas} pods ready")
+    if status.rollout is not None:
+        _rollout(root, status.rollout)
     _conditions(root, status.conditions)
     below = root.add(f"versions ({len(found['versions'])})")
     for version in found["versions"]:
@@ -64,6 +67,22 @@ def tree(found: dict[str, Any]) -> Node:
         state = f"{pod['phase']}, {'ready' if pod['ready'] else 'not ready'}, {pod['restarts']} restarts"
         below.add(f"{pod['name']}  {state}", "green" if pod["ready"] else "yellow")
     return root
+
+
+def _rollout(node: Node, rollout: RolloutStatus) -> None:
+    where = f", step {rollout.step} of {rollout.steps}" if rollout.step else ""
+    style = {"Completed": "green", "RolledBack": "red"}.get(rollout.phase, "yellow")
+    below = node.add(
+        f"rollout of {rollout.version}: {rollout.phase}{where}, {rollout.weight} %, since {rollout.since}",
+        style,
+    )
+    if rollout.message:
+        below.add(rollout.message)
+    for name, one in ((rollout.version, rollout.candidate), (rollout.previous, rollout.baseline)):
+        if one is not None:
+            p99 = "" if one.p99 is None else f", p99 {one.p99:.4g} ms"
+            clicks = f", {one.clicks} clicks on {one.replies} replies" if one.replies else ""
+            below.add(f"{name}: {one.requests} requests, {one.errors} failed{p99}{clicks}", "dim")
 
 
 def _conditions(node: Node, conditions: Sequence[Condition]) -> None:

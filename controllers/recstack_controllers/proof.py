@@ -12,8 +12,24 @@ from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Cluster, ClusterError, Manifest
 
 SECONDS = 2.0
+LATENCY_GROWTH = 2**0.25
+"""Between the bounds of a pod's latency buckets: a request took no less than its bound divided by this."""
 GONE = frozenset({"Unloaded", "Failed"})
 """States of a version that a pod no longer serves from."""
+
+
+class VersionStatistics(BaseModel):
+    """What a pod counted of one version since the plan's ``epoch`` began there."""
+
+    epoch: str
+    requests: int = 0
+    errors: int = 0
+    replies: int = 0
+    clicks: int = 0
+    latency: dict[float, int] = {}
+    """Requests by the upper bound of their time, milliseconds."""
+    mirrored: int = 0
+    overlap: float = 0.0
 
 
 class VersionReport(BaseModel):
@@ -22,6 +38,7 @@ class VersionReport(BaseModel):
     state: str
     message: str | None = None
     digest: str | None = None
+    statistics: VersionStatistics | None = None
 
 
 _REPORTS = TypeAdapter(dict[str, VersionReport])

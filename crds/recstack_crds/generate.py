@@ -78,6 +78,8 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Live", ".status.liveVersion"),
             Column("Replicas", ".status.readyReplicas", "integer"),
             Column("Phase", ".status.phase"),
+            Column("Rollout", ".status.rollout.phase"),
+            Column("Weight", ".status.rollout.weight", "integer", priority=1),
             Column("Fresh", ".status.conditions[?(@.type=='Fresh')].status", priority=1),
             Column("Pin", ".spec.rollout.pin", priority=1),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),

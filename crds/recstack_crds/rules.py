@@ -14,6 +14,7 @@ from recstack_crds.v1alpha1.models import Evaluation, Gate, Ranking, StackTraini
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
 from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
+from recstack_crds.v1alpha1.rollout import Canary, Rollout, Strategy
 
 Rule = Mapping[str, str]
 
@@ -165,6 +166,31 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             f"{_or_default(Autoscaling, 'min_replicas')} <= {_or_default(Autoscaling, 'max_replicas')}",
             "minReplicas must not be more than maxReplicas "
             f"(defaults: {Autoscaling().min_replicas} and {Autoscaling().max_replicas})",
+        ),
+    ),
+    Canary: (
+        _rule(
+            "!has(self.steps) || self.steps.map(s, s.weight).isSorted() && "
+            "self.steps.all(s, self.steps.exists_one(t, t.weight == s.weight))",
+            "the weights of steps must rise",
+        ),
+    ),
+    Strategy: (
+        _rule(
+            "!has(self.canary) || (has(self.type) && self.type == 'Canary')",
+            "canary goes with type: Canary",
+        ),
+        _rule(
+            "!has(self.shadow) || (has(self.type) && self.type == 'Shadow')",
+            "shadow goes with type: Shadow",
+        ),
+    ),
+    Rollout: (
+        _rule(
+            "!has(self.soak) || !has(self.soak.clickThrough) || (has(self.strategy) && "
+            "has(self.strategy.type) && self.strategy.type == 'Canary')",
+            "soak.clickThrough needs strategy.type: Canary: clicks are compared between people who see "
+            "one version or the other at the same time",
         ),
     ),
     RecommenderStackSpec: (

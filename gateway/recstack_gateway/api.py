@@ -1,7 +1,8 @@
 """The HTTP interface of a serving pod."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI
@@ -22,6 +23,8 @@ from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.seen import SeenWriter
 from recstack_gateway.telemetry import SILENT, Telemetry, answered
+from recstack_gateway.shadow import Shadow
+from recstack_gateway.statistics import Once
 from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
 
@@ -68,6 +71,9 @@ class EventBody(_Body):
     user_id: Int64 | None = Field(None, description="Null: anonymous; such an event marks nothing.")
     item_id: Int64
     type: str = Field("view", max_length=64, description="view, cart, purchase…")
+    version: str | None = Field(
+        None, max_length=63, description="Version of the reply that led here; left out: the person's own."
+    )
     timestamp: float | None = Field(
         None, ge=0, le=1e11, description="Seconds since 1970, UTC; left out: now."
     )
@@ -116,6 +122,7 @@ class Api:
     ) -> None:
         self._versions, self._seen, self._scope, self._alive = versions, seen, scope, alive
         self._telemetry = telemetry
+        self._shadow, self._once = Shadow(versions.infer), Once()
 
     def app(self) -> FastAPI:
         """The application."""
@@ -147,11 +154,16 @@ class Api:
 
     async def _recommend(self, request: Request) -> Response:
         body = await _read(request, _RECOMMEND)
-        plan, version = self._live()
+        plan, version = self._chosen(body.user_id)
+        line = _line(body, plan.serving.top_k)
         start = time.perf_counter()
-        reply = await self._ask(version, _line(body, plan.serving.top_k))
+        reply, version = await self._ask(version, line)
         seconds = time.perf_counter() - start
         metrics.INFER.observe(seconds)
+        version.statistics.took(seconds)
+        version.statistics.answered(1, _shows(reply))
+        if plan.mirror is not None and (other := self._versions.proven(plan.mirror.version)) is not None:
+            self._shadow.offer(other, plan.mirror.fraction, line, reply)
         if reply.startswith(REFUSED):
             raise _refusal(reply)
         if reply.endswith(DEGRADED):
@@ -167,18 +179,22 @@ class Api:
 
     async def _recommend_batch(self, request: Request) -> Response:
         asked: list[RecommendBody | Problem] = list((await _read(request, _BATCH)).requests)
-        plan, version = self._live()
+        plan, version = self._chosen(None)
         most = batch_limit(plan.serving.candidates)
         if len(asked) > most:
             raise Problem(
                 422, f"requests: at most {most} in one call; this stack ranks many candidates of each"
             )
-        lines = [_line(one, plan.serving.top_k) for one in asked if not isinstance(one, Problem)]
-        answers = iter((await self._ask(version, b"\n".join(lines))).split(b"\n") if lines else [])
-        replies = [one if isinstance(one, Problem) else next(answers) for one in asked]
-        metrics.DEGRADED.inc(sum(isinstance(one, bytes) and one.endswith(DEGRADED) for one in replies))
-        name = version.planned.name.encode()
-        content = b'{"version":"%b","replies":[%b]}' % (name, b",".join(map(_in_place, replies)))
+        parts: dict[Version, list[int]] = {}
+        replies: list[bytes] = [b""] * len(asked)
+        for place, one in enumerate(asked):
+            if isinstance(one, Problem):
+                replies[place] = problems.content(one).encode()
+            else:
+                parts.setdefault(self._versions.choose(one.user_id) or version, []).append(place)
+        await asyncio.gather(*(self._ask_part(*part, asked, plan, replies) for part in parts.items()))
+        live = (self._versions.route or version).planned.name.encode()
+        content = b'{"version":"%b","replies":[%b]}' % (live, b",".join(replies))
         return Response(content, media_type="application/json")
 
     async def _timed(
@@ -195,18 +211,43 @@ class Api:
         seconds.labels(response.status_code).observe(time.perf_counter() - start)
         return response
 
-    def _live(self) -> tuple[Plan, Version]:
-        plan, version = self._versions.plan, self._versions.route
+    async def _ask_part(
+        self,
+        version: Version,
+        places: list[int],
+        asked: Sequence["RecommendBody | Problem"],
+        plan: Plan,
+        replies: list[bytes],
+    ) -> None:
+        """Have one version answer its part of a batch, into ``replies``."""
+        bodies = [one for place in places if not isinstance(one := asked[place], Problem)]
+        lines = [_line(one, plan.serving.top_k) for one in bodies]
+        content, version = await self._ask(version, b"\n".join(lines), len(lines))
+        answers = content.split(b"\n")
+        version.statistics.answered(len(answers), sum(map(_shows, answers)))
+        metrics.DEGRADED.inc(sum(one.endswith(DEGRADED) for one in answers))
+        name = version.planned.name.encode()
+        for place, answer in zip(places, answers, strict=True):
+            replies[place] = _in_place(name, answer)
+
+    def _chosen(self, user: int | None) -> tuple[Plan, Version]:
+        plan, version = self._versions.plan, self._versions.choose(user)
         if version is None or plan is None:
             raise Problem(503, "no version is live in this pod yet", {"Retry-After": "2"})
         return plan, version
 
-    async def _ask(self, version: Version, content: bytes) -> bytes:
+    async def _ask(self, version: Version, content: bytes, requests: int = 1) -> tuple[bytes, Version]:
+        """The reply, and the version that gave it: the live one where one that is being tried fails."""
         try:
-            return await self._versions.infer(version, content)
+            return await self._versions.infer(version, content), version
         except Busy as error:
+            version.statistics.failed(requests)
             raise Problem(503, f"{error}; ask again later", {"Retry-After": "1"}) from error
         except Unavailable as error:
+            version.statistics.failed(requests)
+            live = self._versions.route
+            if live is not None and live is not version:
+                return await self._ask(live, content, requests)
             raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
 
     async def events(self, request: Request) -> Response:
@@ -224,9 +265,16 @@ class Api:
         except Unavailable as error:
             metrics.EVENTS.labels("unavailable").inc(len(body.events))
             raise Problem(503, str(error), {"Retry-After": "1"}) from error
+        self._count_clicks(body.events)
         metrics.EVENTS.labels("marked").inc(new)
         metrics.EVENTS.labels("ignored").inc(len(body.events) - new)
         return JSONResponse({"accepted": len(body.events), "marked": new}, 202)
+
+    def _count_clicks(self, events: Sequence[EventBody]) -> None:
+        plan = self._versions.plan
+        for one in events:
+            if plan is not None and one.type == plan.click_event and self._once.new(one.event_id):
+                self._versions.clicked(one.version, one.user_id)
 
     async def forget(self, request: Request) -> Response:
         """Forget what is kept of a user."""
@@ -286,15 +334,20 @@ def _line(body: RecommendBody, top: int) -> bytes:
     return body.model_dump_json(exclude={"k"})[:-1].encode() + b',"k":%d}' % min(body.k or top, top)
 
 
+def _shows(reply: bytes) -> bool:
+    """Whether a reply has items."""
+    return b'"items":[]' not in reply and not reply.startswith(REFUSED)
+
+
 def _refusal(reply: bytes) -> Problem:
     return Problem(422, _Refusal.model_validate_json(reply).problem)
 
 
-def _in_place(reply: bytes | Problem) -> bytes:
-    """One reply within a batch: the model's own JSON, or a problem."""
-    if isinstance(reply, bytes) and not reply.startswith(REFUSED):
-        return reply
-    return problems.content(_refusal(reply) if isinstance(reply, bytes) else reply).encode()
+def _in_place(version: bytes, reply: bytes) -> bytes:
+    """One reply within a batch: the model's own JSON with its version in front, or a problem."""
+    if reply.startswith(REFUSED):
+        return problems.content(_refusal(reply)).encode()
+    return b'{"version":"%b",%b' % (version, reply[1:])
 
 
 def _keys(plan: Plan, scope: str) -> SeenKeys:

@@ -29,6 +29,17 @@ STAGE = Histogram(
 )
 DEGRADED = Counter("recstack_degraded_total", "Answers that could not be filtered by what the user saw.")
 EVENTS = Counter("recstack_events_total", "Events, by outcome.", ["outcome"])
+VERSION_REQUESTS = Counter(
+    "recstack_version_requests_total",
+    "Requests by the version that they went to, mirrored ones too, by outcome.",
+    ["version", "outcome"],
+)
+VERSION_SECONDS = Histogram(
+    "recstack_version_seconds", "Time of a request inside Triton, by version.", ["version"], buckets=_SECONDS
+)
+VERSION_CLICKS = Counter(
+    "recstack_version_clicks_total", "Events that follow a recommendation, by version.", ["version"]
+)
 STATE = Gauge(
     "recstack_version_state", "1 for the state that a version has in this pod.", ["version", "state"]
 )

@@ -35,14 +35,35 @@ class Serving(_Part):
     seen_filter: SeenFilter
 
 
+class Route(_Part):
+    """A share of people and of anonymous requests, percent, that ``version`` answers."""
+
+    version: str
+    weight: int = Field(ge=0, le=100)
+
+
+class Mirror(_Part):
+    """A share of requests, 0 to 1, that ``version`` answers too, for nobody."""
+
+    version: str
+    fraction: float
+
+
 class Plan(_Part):
-    """``live`` answers; ``versions`` are held; ``drain`` are on their way out."""
+    """``live`` answers what no route takes; ``versions`` are held; ``drain`` are on their way out.
+
+    With another ``epoch`` the counts of all versions begin anew; ``click_event``: events that are clicks.
+    """
 
     generation: int
     live: str | None
     versions: tuple[PlannedVersion, ...]
     drain: tuple[str, ...]
     serving: Serving
+    routes: tuple[Route, ...] = ()
+    mirror: Mirror | None = None
+    epoch: str = ""
+    click_event: str = "view"
 
 
 def parse(content: str | bytes) -> Plan:

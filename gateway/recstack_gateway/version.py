@@ -9,6 +9,7 @@ from recstack_triton_templates.render import model_name
 from recstack_gateway import metrics
 from recstack_gateway.plan import PlannedVersion
 from recstack_gateway.proof import Probe
+from recstack_gateway.statistics import Statistics
 
 
 class State(StrEnum):
@@ -44,6 +45,10 @@ class Version:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it answers no request."""
+    statistics: Statistics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.statistics = Statistics(self.planned.name)
 
     @property
     def proven_before(self) -> bool:

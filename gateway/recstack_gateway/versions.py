@@ -17,7 +17,7 @@ from typing import Any
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
-from recstack_gateway import artifacts, metrics, repository
+from recstack_gateway import artifacts, metrics, repository, routing
 from recstack_gateway.errors import Busy, Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
@@ -55,6 +55,7 @@ class Versions:
         self._held: dict[str, Version] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._epoch = ""
         self.plan: Plan | None = None
         self.route: Version | None = None
         self.broken = False
@@ -65,6 +66,10 @@ class Versions:
         if self.plan is None:
             self._spawn(self._sweep())
         self.plan = plan
+        if plan.epoch != self._epoch:
+            self._epoch = plan.epoch
+            for version in self._held.values():
+                version.statistics.begin(plan.epoch)
         ordered = sorted(plan.versions, key=lambda one: one.name != plan.live)
         for one in ordered:
             self._want(one)
@@ -82,6 +87,7 @@ class Versions:
         version = self._held.get(planned.name)
         if version is None or version.state is State.UNLOADED:
             self._held[planned.name] = version = Version(planned)
+            version.statistics.begin(self._epoch)
             self._spawn(self._keep(version))
             return
         if version.planned.digest != planned.digest:
@@ -92,12 +98,35 @@ class Versions:
         version.planned, version.wanted = planned, True
         version.wake.set()
 
-    def report(self) -> dict[str, dict[str, str]]:
+    def report(self) -> dict[str, dict[str, Any]]:
         """What ``GET /versions`` says."""
         return {
-            name: {"state": one.state.value, "message": one.message, "digest": one.planned.digest}
+            name: {
+                "state": one.state.value,
+                "message": one.message,
+                "digest": one.planned.digest,
+                "statistics": one.statistics.report(),
+            }
             for name, one in self._held.items()
         }
+
+    def choose(self, user: int | None) -> Version | None:
+        """The version that answers this person, or this request of somebody unknown."""
+        plan = self.plan
+        if plan is None or not plan.routes:
+            return self.route
+        return self.proven(routing.choose(plan.routes, user)) or self.route
+
+    def proven(self, name: str | None) -> Version | None:
+        """The version of that name, if this pod can ask it now."""
+        version = self._held.get(name) if name is not None else None
+        return version if version is not None and version.state is State.PROVEN else None
+
+    def clicked(self, name: str | None, user: int | None) -> None:
+        """Somebody chose an item; ``name``: the version of the reply; left out: the person's own."""
+        version = self._held.get(name) if name else self.choose(user) if user is not None else None
+        if version is not None:
+            version.statistics.clicked()
 
     def folder(self, version: Version) -> Path:
         """Where its package lies on disk."""
@@ -300,6 +329,7 @@ class Versions:
     def _forget(self, version: Version) -> None:
         """Versions that the plan names in ``drain`` stay in the report, as the operator waits for them."""
         plan = self.plan
+        version.statistics.forget()
         if plan is None or version.planned.name not in plan.drain:
             del self._held[version.planned.name]
         needed = {one.planned.digest for one in self._held.values() if one.state is not State.UNLOADED}

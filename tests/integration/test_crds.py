@@ -58,6 +58,12 @@ def feature(name: str, *ops: Thing, **more: Any) -> Thing:
 
 
 S3 = {"bucket": "models"}
+
+
+def canary(*steps: Thing) -> Thing:
+    return {"rollout": {"strategy": {"type": "Canary", "canary": {"steps": list(steps)}}}}
+
+
 BAD: dict[str, tuple[Thing, str]] = {
     "unknown operator": (user(feature("a", op("Hash"))), 'Unsupported value: "Hash"'),
     "buckets without boundaries": (user(feature("a", op("Bucketize"))), "Bucketize needs boundaries"),
@@ -175,6 +181,22 @@ BAD: dict[str, tuple[Thing, str]] = {
         'duplicate entries for key [name="nightly"]',
     ),
     "no duration": ({"training": {"maxStaleness": "1 day"}}, "should match"),
+    "weights that fall": (canary({"weight": 50}, {"weight": 5}), "the weights of steps must rise"),
+    "one weight twice": (canary({"weight": 5}, {"weight": 5}), "the weights of steps must rise"),
+    "a weight above all": (canary({"weight": 101}), "should be less than or equal to 100"),
+    "a weight of nobody": (canary({"weight": 0}), "should be greater than or equal to 1"),
+    "steps of another strategy": (
+        {"rollout": {"strategy": {"type": "Shadow", "canary": {}}}},
+        "canary goes with type: Canary",
+    ),
+    "mirroring of another strategy": (
+        {"rollout": {"strategy": {"shadow": {"fraction": 0.5}}}},
+        "shadow goes with type: Shadow",
+    ),
+    "clicks of people who are not divided": (
+        {"rollout": {"soak": {"clickThrough": {"maxDrop": 0.1}}}},
+        "soak.clickThrough needs strategy.type: Canary",
+    ),
     "no name of a version": ({"rollout": {"pin": "A_B"}}, "should match"),
     "no quantity": ({"training": {"memory": "a lot"}}, "should match"),
     "share above one": ({"serving": {"seenFilter": {"errorRate": 2}}}, "should be less than or equal to 1"),

@@ -110,6 +110,11 @@ class Pod:
         """Regions of this pod's Triton."""
         return set(Path("/dev/shm").glob(f"recstack-{self.grpc_port}-*"))
 
+    def stubs(self, version: str) -> list[int]:
+        """Processes of one version's models."""
+        mark = f"--{version}/".encode()
+        return [one for one in self._stubs() if mark in Path(f"/proc/{one}/cmdline").read_bytes()]
+
     def count_stubs(self) -> int:
         return len(self._stubs())
 
@@ -128,7 +133,9 @@ class Pod:
         self.api.put(f"repo-{name}", binaryData=binary)
         return {"name": name, "digest": digest, "repo": f"repo-{name}", "artifacts": f"file://{artifacts}"}
 
-    def plan(self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = ()) -> str:
+    def plan(
+        self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = (), **more: Any
+    ) -> str:
         """The plan's text, with the next generation."""
         self._generation += 1
         seen = {"enabled": True, "ttlSeconds": 518_400, "capacity": 1000, "errorRate": 0.01}
@@ -138,11 +145,13 @@ class Pod:
             "versions": versions,
             "drain": drain,
             "serving": {"replicas": 1, "topK": 100, "candidates": 300, "seenFilter": seen},
-        }
+        } | more
         return json.dumps(value)
 
-    def publish(self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = ()) -> None:
-        self.api.put("retail-plan", data={"plan.json": self.plan(live, *versions, drain=drain)})
+    def publish(
+        self, live: str | None, *versions: dict[str, str], drain: tuple[str, ...] = (), **more: Any
+    ) -> None:
+        self.api.put("retail-plan", data={"plan.json": self.plan(live, *versions, drain=drain, **more)})
 
     def recommend(self, **body: Any) -> httpx.Response:
         return self.client.post("/v1/recommend", json=body)

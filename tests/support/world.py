@@ -27,6 +27,8 @@ class World:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     told_gates: list[Manifest] = field(default_factory=list)
     """Verdicts that evaluations tell."""
+    traffic: dict[str, Manifest] = field(default_factory=dict)
+    """What every pod counts of a version in each epoch, once it knows of it."""
 
     def __post_init__(self) -> None:
         self.edit(self.spec)
@@ -75,7 +77,7 @@ class World:
         for _ in range(most):
             self.cluster.clock.forward(5)
             moved = self.finish_jobs() + self.serve()
-            if not await self.round() and not moved:
+            if not await self.round() and not moved and self.plan.rollout is None:
                 return
         raise AssertionError(f"it never settles: {self.cluster.writes[-12:]}")
 
@@ -155,6 +157,9 @@ class World:
         for one in self.plan.versions:
             if version in (None, one.name):
                 said[one.name] = {"state": state, "digest": one.digest, "message": "for a reason"}
+                if one.name in self.traffic and self.plan.rollout is not None:
+                    counted = {"epoch": self.plan.rollout.epoch} | self.traffic[one.name]
+                    said[one.name]["statistics"] = counted
         for name in self.plan.drain:
             said.pop(name, None)
 

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse(text: str) -> timedelta:
-    """``36h``: a number of minutes (m), hours (h) or days (d), as the API checks it."""
-    return int(text[:-1]) * _UNITS[text[-1]]
+    """``36h``: a number of seconds (s), minutes (m), hours (h) or days (d), as the API checks it."""
+    return timedelta(seconds=int(text[:-1]) * _SECONDS[text[-1]])

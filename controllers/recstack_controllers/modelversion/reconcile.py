@@ -85,6 +85,7 @@ class _Run:
         self._steps = {step: known.get(step) or StepStatus(name=step, state="Pending") for step in Step}
         self._package, self._metrics = self._before.package, dict(self._before.metrics)
         self._baseline, self._verdicts = self._before.baseline, list(self._before.gates)
+        self._rolled_back = self._before.rolled_back
         self._events: list[tuple[EventType, str, str]] = []
         self.was_stalled = self._conditions.is_true("Stalled")
 
@@ -111,6 +112,7 @@ class _Run:
             metrics=self._metrics,
             baseline=self._baseline,
             gates=self._verdicts,
+            rolled_back=self._rolled_back,
             conditions=self._conditions.as_list(ORDER),
         )
         self._live = await status.write(self._cluster, kinds.MODEL_VERSION, self._live, wanted)
@@ -302,7 +304,7 @@ class _Run:
         metadata = self._live["metadata"]
         set_steps(self._conditions, list(self._steps.values()))
         self._gates()
-        promoted = (metadata.get("annotations") or {}).get(names.PROMOTE) == "true"
+        promoted = modelversion.promoted(metadata)
         was_live = self._conditions.is_true("Live")
         stand = await serving.observe(
             self._cluster,
@@ -312,9 +314,13 @@ class _Run:
             metadata["creationTimestamp"],
             promoted=promoted,
             pin=stack.spec.rollout.pin,
+            rolled_back=self._rolled_back,
         )
+        self._rolled_back = stand.rolled_back
         self.set("Loaded", *stand.loaded)
         self.set("Live", *stand.live)
+        if stand.rolled_back is not None:
+            raise Stalled(*stand.live[1:])
         if stand.settled:
             self.set("Ready", State.TRUE, stand.live[1], stand.live[2])
             self.set("Reconciling", State.FALSE, "Settled", "")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.modelversion import GateVerdict, StepStatus
+from recstack_crds.v1alpha1.rollout import RolledBack
 
+from recstack_controllers.kit import names
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.resources.steps import CONTRACTS
 
@@ -27,6 +29,7 @@ class Service:
     loaded: tuple[State, str, str]
     live: tuple[State, str, str]
     settled: bool
+    rolled_back: RolledBack | None = None
 
 
 def verdicts(
@@ -114,8 +117,9 @@ def phase(conditions: Conditions) -> str:
     """One word for people."""
     if conditions.is_true("Stalled"):
         return "Stalled"
-    if conditions.is_true("Live"):
-        return "Live"
+    live = conditions.get("Live")
+    if live is not None and live.reason in {"Live", "Canary", "Shadow", names.ROLLED_BACK}:
+        return live.reason
     if conditions.is_true("Packaged"):
         return "Packaged" if conditions.is_true("Ready") else "Loading"
     ready = conditions.get("Ready")

@@ -48,6 +48,7 @@ async def observe(cluster: Cluster, stack: Stack) -> Observed:
         raise Stalled(
             "PlanUnreadable", f"{error}: delete it, and it is made anew; pods serve on until then."
         ) from None
+    known = versions.read(found, name, plan.rolled_back)
     pods: list[Manifest] = []
     if deployment is not None and not all_ready(deployment):
         pods = await cluster.list(kinds.POD, space, names.selector(name, "serving"))
@@ -56,7 +57,14 @@ async def observe(cluster: Cluster, stack: Stack) -> Observed:
     if stack.spec.autoscaling is None:
         autoscaler = None
     return Observed(
-        plan_object, plan, generation, deployment, server, autoscaler, pods, versions.read(found, name)
+        plan_object,
+        plan,
+        generation,
+        deployment,
+        server,
+        autoscaler,
+        pods,
+        known,
     )
 
 

@@ -3,6 +3,7 @@
 import base64
 import secrets as randomness
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +21,10 @@ from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.proof import Proof, Verdict
 from recstack_controllers.recommenderstack import deletion, schedules, secrets, status, versions
+from recstack_controllers.recommenderstack import progress as progressing
 from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
 from recstack_controllers.recommenderstack.rollout import advance
+from recstack_controllers.recommenderstack.strategy import Look
 from recstack_controllers.resources import (
     access,
     autoscaler,
@@ -87,6 +90,7 @@ class _Run:
         self._fields: dict[str, Any] = before.model_dump(
             exclude={"conditions", "phase", "observed_generation"}
         )
+        self._fields |= {"rollout": before.rollout, "rolled_back": before.rolled_back}
         self._events: list[tuple[EventType, str, str]] = []
         self._was = {type: self._conditions.is_true(type) for type in ("Ready", "Stalled")}
         self._stalled: str | None = None
@@ -175,37 +179,54 @@ class _Run:
         """The serving plan, one step further; gives it and the pods' judgement on a candidate."""
         plan = seen.plan
         repositories = {one.name: await self._repository(stack, one.name) for one in plan.versions}
-        plan = configmaps.Plan(
-            plan.live,
-            tuple(
-                PlannedVersion(one.name, one.digest, repositories[one.name], one.artifacts)
-                for one in plan.versions
-            ),
-            plan.drain,
-            plan.kept,
+        plan = replace(
+            plan, versions=tuple(replace(one, repo=repositories[one.name]) for one in plan.versions)
         )
         judgement: Proof | None = None
         # A pin is a person's word for this one version, so it goes before the general one.
         frozen = stack.spec.suspend and stack.spec.rollout.pin is None
-        if not frozen or plan.drain:
-            target = await self._planned(stack, versions.target(seen.known, stack))
-            if frozen:
-                # Nothing new: a candidate stays one, and what drains may end.
-                target = plan.candidate
+        told, figures = "", progressing.NONE
+        if not frozen or plan.drain or plan.rollout is not None:
+            goal = versions.target(seen.known, stack)
+            # While frozen nothing new: a candidate stays one, and what drains may end.
+            target = plan.candidate if frozen else await self._planned(stack, goal)
             moves = plan.moving or (target is not None and target.name != plan.live)
             reports = await proof.observe(self._cluster, self._namespace, self._name) if moves else []
             held = {name for name in plan.drain if proof.held(reports, name)}
-            verdict = Verdict.PENDING
             if target is not None and target.name != plan.live:
                 judgement = proof.judge(reports, target.name, target.digest)
-                if not frozen:
-                    verdict = judgement.verdict
-            plan = advance(plan, target, verdict, held, stack.spec.rollout.keep_loaded)
+            name = target.name if target is not None else plan.live
+            look = Look(
+                target=target,
+                proven=judgement is not None and judgement.verdict is Verdict.PROVEN,
+                at_once=stack.spec.rollout.pin is not None and stack.spec.rollout.pin == name,
+                frozen=frozen,
+                promoted=next((one.promoted for one in seen.known if one.name == name), ""),
+                measured=progressing.counted(reports, plan.rollout),
+                now=self._now,
+            )
+            figures = progressing.both(look, plan.rollout)
+            plan, told = advance(plan, look, held, stack.spec.rollout)
         await self._write_plan(stack, seen, plan)
+        self._tell_rollout(stack, seen, plan, told, figures)
         if plan.live != seen.plan.live and plan.live is not None:
             judgement = None
             self.tell("Normal", "Live", f"Version {plan.live} answers from now on.")
         return plan, judgement
+
+    def _tell_rollout(
+        self, stack: Stack, seen: Observed, plan: configmaps.Plan, told: str, figures: progressing.Both
+    ) -> None:
+        """Status and events of a rollout, from the plan."""
+        self._fields["rollout"] = progressing.status(
+            self._before.rollout, plan, stack.spec.rollout, told=told, figures=figures, now=self._now
+        )
+        self._fields["rolled_back"] = list(plan.rolled_back)
+        for text in progressing.news(seen.plan, plan, stack.spec.rollout):
+            self.tell("Normal", "Rollout", text)
+        for one in plan.rolled_back:
+            if one not in seen.plan.rolled_back:
+                self.tell("Warning", names.ROLLED_BACK, status.taken_back(one))
 
     async def _planned(self, stack: Stack, goal: versions.Known | None) -> PlannedVersion | None:
         if goal is None or goal.package is None:
@@ -330,7 +351,13 @@ class _Run:
     def _tell_model(self, stack: Stack, seen: Observed, plan: configmaps.Plan, found: Proof | None) -> None:
         pin, goal = stack.spec.rollout.pin, versions.on_its_way(seen.known, stack)
         fact, stalled = status.model(
-            plan, versions.wanted(stack), goal, found, pinned=pin is not None, suspended=stack.spec.suspend
+            plan,
+            versions.wanted(stack),
+            goal,
+            found,
+            self._fields["rollout"],
+            pinned=pin is not None,
+            suspended=stack.spec.suspend,
         )
         self._stalled = "ModelReady" if stalled else None
         self._conditions.set("ModelReady", *fact)

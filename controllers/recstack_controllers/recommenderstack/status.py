@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from recstack_crds.v1alpha1.recommenderstack import MAX_HISTORY
+from recstack_crds.v1alpha1.rollout import RolledBack, RolloutStatus
 from recstack_crds.v1alpha1.status import Condition
 
-from recstack_controllers.kit import clock, duration
+from recstack_controllers.kit import clock, duration, names
 from recstack_controllers.kit.clock import rfc3339
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.kit.conditions import Conditions, State
@@ -14,7 +15,7 @@ from recstack_controllers.modelversion.results import BAD_WAITS
 from recstack_controllers.proof import Proof, Verdict
 from recstack_controllers.recommenderstack.observe import all_ready
 from recstack_controllers.recommenderstack.versions import Known
-from recstack_controllers.resources.configmaps import Plan
+from recstack_controllers.resources.configmaps import Phase, Plan
 
 PARTS = ("StoresReady", "ModelReady", "ServingReady", "AutoscalingReady")
 ORDER = (*PARTS, "Pinned", "Scheduled", "Fresh", "Ready", "Reconciling", "Stalled")
@@ -34,16 +35,23 @@ def stores(stateful_set: Manifest | None, *, managed: bool) -> Fact:
 
 
 def model(
-    plan: Plan, wanted: str, on_its_way: Known | None, proof: Proof | None, *, pinned: bool, suspended: bool
+    plan: Plan,
+    wanted: str,
+    on_its_way: Known | None,
+    proof: Proof | None,
+    rollout: RolloutStatus | None,
+    *,
+    pinned: bool,
+    suspended: bool,
 ) -> tuple[Fact, bool]:
     """ModelReady, and whether only a person can help.
 
     ``on_its_way``: the version that is to serve, or the one that is trained for it; ``proof``: the pods'
-    judgement on it, when it is a candidate.
+    judgement on it, when it is a candidate; ``rollout``: how far that is.
     """
     name = on_its_way.name if on_its_way else wanted
-    if plan.live == name:
-        return (State.TRUE, "Live", f"Version {name} answers."), False
+    if (fact := _answers(plan, name, rollout)) is not None:
+        return fact, False
     rest = f" Version {plan.live} answers meanwhile." if plan.live else ""
     if on_its_way is None:
         if pinned:
@@ -60,6 +68,24 @@ def model(
         reason = "LoadFailed" if proof.verdict is Verdict.FAILED else "Loading"
         return (State.FALSE, reason, f"Version {name}: {proof.message}.{rest}"), False
     return _in_training(on_its_way, rest, suspended=suspended and not pinned)
+
+
+def _answers(plan: Plan, name: str, rollout: RolloutStatus | None) -> Fact | None:
+    """ModelReady of a version that answers requests, or some of them, or is mirrored."""
+    progress = plan.rollout
+    if progress is not None and progress.version == name and progress.phase is not Phase.LOADING and rollout:
+        where = f"step {rollout.step} of {rollout.steps}, " if rollout.step else ""
+        text = f"Version {name}: {where}{rollout.weight} % of requests; {rollout.message}."
+        return State.FALSE, progress.phase, text
+    return (State.TRUE, "Live", f"Version {name} answers.") if plan.live == name else None
+
+
+def taken_back(one: RolledBack) -> str:
+    """Why a version was rolled back, and what a person can do."""
+    return (
+        f"Version {one.version} was rolled back: {one.message}. Change the spec for another one, "
+        f"pin it, or give its annotation {names.PROMOTE} another value to try it again."
+    )
 
 
 def pinned(plan: Plan, pin: str, model: Fact) -> Fact:
@@ -83,6 +109,8 @@ def _in_training(on_its_way: Known, rest: str, *, suspended: bool) -> tuple[Fact
     stalled, ready = on_its_way.conditions.get("Stalled"), on_its_way.conditions.get("Ready")
     if stalled is not None and stalled.status == State.TRUE and stalled.reason not in ASIDE:
         return (State.FALSE, stalled.reason, f"Version {name}: {stalled.message}{rest}"), True
+    if on_its_way.refused and on_its_way.rolled_back is not None:
+        return (State.FALSE, names.ROLLED_BACK, taken_back(on_its_way.rolled_back) + rest), True
     if on_its_way.servable:
         reason = "Suspended" if suspended else "Loading"
         return (State.FALSE, reason, f"Version {name} is packaged; pods will load it.{rest}"), False

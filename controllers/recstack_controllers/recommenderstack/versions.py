@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from recstack_crds.v1alpha1 import ModelVersionStatus
 from recstack_crds.v1alpha1.modelversion import Promote
+from recstack_crds.v1alpha1.rollout import RolledBack
 from recstack_crds.v1alpha1.status import Condition
 
 from recstack_controllers.kit import decode, names
@@ -29,6 +30,9 @@ class Known:
     schedule: str | None = None
     scheduled: str | None = None
     """The time that its schedule asked for it, RFC 3339."""
+    promoted: str = ""
+    rolled_back: RolledBack | None = None
+    """Why it was taken back, if it was."""
 
     def is_true(self, type: str) -> bool:
         """Whether a condition is True."""
@@ -48,13 +52,19 @@ class Known:
         return bool(self.package) and self.is_true("Evaluated") and self.is_true("Packaged")
 
     @property
+    def refused(self) -> bool:
+        """Taken back, and not promoted anew since."""
+        return self.rolled_back is not None and self.rolled_back.promoted == self.promoted
+
+    @property
     def servable(self) -> bool:
-        """Packaged, and released by whoever asked for it."""
-        return self.packaged and self.released
+        """Packaged, released by whoever asked for it, and not taken back."""
+        return self.packaged and self.released and not self.refused
 
 
-def read(manifests: Sequence[Manifest], stack: str) -> list[Known]:
-    """Versions of ``stack`` that are not being deleted, oldest first."""
+def read(manifests: Sequence[Manifest], stack: str, taken_back: Sequence[RolledBack] = ()) -> list[Known]:
+    """Versions of ``stack`` that are not being deleted, oldest first; ``taken_back``: by the plan."""
+    by_plan = {one.version: one for one in taken_back}
     found = []
     for manifest in manifests:
         metadata = manifest["metadata"]
@@ -71,11 +81,13 @@ def read(manifests: Sequence[Manifest], stack: str) -> list[Known]:
                 name=metadata["name"],
                 created=metadata["creationTimestamp"],
                 by_stack=annotations.get(names.RECIPE) == modelversion.BY_STACK,
-                released=version.spec.promote is Promote.AUTO or annotations.get(names.PROMOTE) == "true",
+                released=version.spec.promote is Promote.AUTO or bool(modelversion.promoted(metadata)),
                 package=status.package,
                 conditions={condition.type: condition for condition in status.conditions},
                 schedule=annotations.get(names.SCHEDULE),
                 scheduled=modelversion.scheduled_time(metadata),
+                promoted=modelversion.promoted(metadata),
+                rolled_back=by_plan.get(metadata["name"], status.rolled_back),
             )
         )
     return sorted(found, key=lambda one: (one.created, one.name))

@@ -53,6 +53,12 @@ def scheduled_time(metadata: Manifest) -> str | None:
     return found
 
 
+def promoted(metadata: Manifest) -> str:
+    """A person's word that it may serve, empty: none; another word lets one that was taken back try again."""
+    found: str = (metadata.get("annotations") or {}).get(names.PROMOTE, "")
+    return "" if found == "false" else found
+
+
 def model_version(stack: Stack) -> Manifest:
     """Version of the stack's recipe; the annotation tells it from those that people make."""
     return _manifest(stack, name(stack), Kind.FULL, {})

@@ -21,6 +21,8 @@ Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", m
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhd]$", max_length=6)]
 """Minutes, hours or days."""
+ShortDuration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[smhd]$", max_length=6)]
+"""Seconds, minutes, hours or days."""
 Quantity = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32),

@@ -8,6 +8,7 @@ from recstack_crds.v1alpha1.base import ApiModel, Name
 from recstack_crds.v1alpha1.data import Data
 from recstack_crds.v1alpha1.features import Features
 from recstack_crds.v1alpha1.models import Evaluation, Kind, Models, Training
+from recstack_crds.v1alpha1.rollout import RolledBack
 from recstack_crds.v1alpha1.status import Condition
 
 
@@ -86,4 +87,5 @@ class ModelVersionStatus(ApiModel):
         None, description="What relative gates compare with, fixed before the evaluation's Job is created."
     )
     gates: list[GateVerdict] = Field(default_factory=list, description="Verdict of each gate, in order.")
+    rolled_back: RolledBack | None = Field(None, description="Why it was taken back; left out: it was not.")
     conditions: list[Condition] = Field(default_factory=list, description="Conditions.")

@@ -1,4 +1,4 @@
-"""``spec.stores``, ``spec.serving``, ``spec.rollout`` and the rest of the platform."""
+"""``spec.stores``, ``spec.serving`` and the rest of the platform."""
 
 from enum import StrEnum
 
@@ -144,22 +144,6 @@ class Serving(ApiModel):
     memory: Quantity = Field("2Gi", description="Memory limit of a pod's Triton.")
     diversity: Diversity = Field(default_factory=Diversity, description="Ordering.")
     seen_filter: SeenFilter = Field(default_factory=SeenFilter, description="Filtering.")
-
-
-class Rollout(ApiModel):
-    """How a version takes over."""
-
-    history_limit: int = Field(3, ge=1, le=50, description="Superseded versions kept.")
-    pin: Name | None = Field(
-        None, description="ModelVersion that serves as long as this is set, also while suspended."
-    )
-    keep_loaded: int = Field(
-        1,
-        ge=0,
-        le=3,
-        description="Versions that were live and stay loaded, so that a pin acts at once; each costs its "
-        "memory in every pod. A version on its way takes the place of one.",
-    )
 
 
 class Autoscaling(ApiModel):

@@ -9,10 +9,10 @@ from recstack_crds.v1alpha1.models import Evaluation, Models, StackTraining
 from recstack_crds.v1alpha1.platform import (
     Autoscaling,
     DeletionPolicy,
-    Rollout,
     Serving,
     Stores,
 )
+from recstack_crds.v1alpha1.rollout import RolledBack, Rollout, RolloutStatus
 from recstack_crds.v1alpha1.status import Condition
 
 MAX_HISTORY = 10
@@ -64,6 +64,10 @@ class RecommenderStackStatus(ApiModel):
     candidate_version: str | None = Field(None, description="ModelVersion on its way.")
     history: list[LiveVersion] = Field(
         default_factory=list, max_length=MAX_HISTORY, description="Versions that were live, the newest first."
+    )
+    rollout: RolloutStatus | None = Field(None, description="The latest rollout that took more than a flip.")
+    rolled_back: list[RolledBack] = Field(
+        default_factory=list, max_length=MAX_HISTORY, description="Versions taken back, the newest first."
     )
     ready_replicas: int = Field(0, description="Serving pods that are ready.")
     replicas: int = Field(0, description="Serving pods wanted.")

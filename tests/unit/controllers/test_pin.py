@@ -1,5 +1,6 @@
 """spec.rollout.pin: the named version serves, others wait, and what was live before is still loaded."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.proof import Verdict
 from recstack_controllers.recommenderstack.reconcile import RESYNC
 from recstack_controllers.recommenderstack.rollout import advance
+from recstack_controllers.recommenderstack.strategy import Look
+from recstack_controllers.recommenderstack.verdict import Figures
 from recstack_controllers.resources.configmaps import Plan, PlannedVersion
+from recstack_crds.v1alpha1.rollout import Rollout
 from world import SPACE, STACK, World
 
 
@@ -178,13 +182,25 @@ def planned(name: str) -> PlannedVersion:
     return PlannedVersion(name, f"sha256:{name}", "repo", "file:///artifacts")
 
 
+def look(target: PlannedVersion, verdict: Verdict) -> Look:
+    return Look(
+        target=target,
+        proven=verdict is Verdict.PROVEN,
+        at_once=False,
+        frozen=False,
+        promoted="",
+        measured=lambda name: Figures(),
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
 @pytest.mark.parametrize("keep", [0, 1, 2, 3])
 def test_pods_never_hold_more_than_a_swap_or_the_declared_number_needs(keep: int) -> None:
     plan = Plan(None, (), ())
     for number in range(6):
         target = planned(f"v{number}")
         for verdict in (Verdict.PENDING, Verdict.PROVEN):
-            plan = advance(plan, target, verdict, (), keep)
+            plan, _ = advance(plan, look(target, verdict), (), Rollout(keep_loaded=keep))
             assert len(plan.versions) <= 1 + max(1, keep)
             assert len({one.name for one in plan.versions}) == len(plan.versions)
             assert not set(plan.drain) & {one.name for one in plan.versions}
@@ -194,7 +210,7 @@ def test_pods_never_hold_more_than_a_swap_or_the_declared_number_needs(keep: int
 
 def test_a_lower_number_drains_the_oldest() -> None:
     plan = Plan("c", (planned("c"), planned("b"), planned("a")), (), ("b", "a"))
-    plan = advance(plan, planned("c"), Verdict.PENDING, (), 1)
+    plan, _ = advance(plan, look(planned("c"), Verdict.PENDING), (), Rollout(keep_loaded=1))
     assert (plan.kept, plan.drain) == (("b",), ("a",))
 
 

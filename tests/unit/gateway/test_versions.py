@@ -341,3 +341,51 @@ async def test_another_graph_leaves_no_part_of_the_one_before(world: World, one:
     assert world.triton.parts == set()
     folders = (world.artifacts.parent / "models/repository").iterdir()
     assert [folder.name for folder in folders] == ["recommender--a"]
+
+
+def _trying(world: World, weight: int, digests: dict[str, str], epoch: str = "e") -> Plan:
+    routes = (plan.Route(version="b", weight=weight),) if weight else ()
+    return world.plan("a", digests).model_copy(update={"routes": routes, "epoch": epoch})
+
+
+async def test_people_stay_with_a_version_while_its_weight_rises(world: World, one: str, two: str) -> None:
+    await _live(world, one)
+    both = {"a": one, "b": two}
+    world.versions.take(_trying(world, 50, both))
+    assert {_chosen(world, user) for user in range(200)} == {"a"}  # b is not proven here yet
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Proven"})
+    before: set[int] = set()
+    for weight in (1, 5, 20, 50, 99, 100):
+        world.versions.take(_trying(world, weight, both))
+        mine = {user for user in range(5000) if _chosen(world, user) == "b"}
+        assert before <= mine
+        assert abs(len(mine) / 5000 - weight / 100) < 0.03
+        before = mine
+    world.versions.take(_trying(world, 0, both))
+    assert {_chosen(world, user) for user in range(200)} == {"a"}
+
+
+def _chosen(world: World, user: int) -> str:
+    version = world.versions.choose(user)
+    assert version is not None
+    return version.planned.name
+
+
+async def test_counts_begin_anew_with_each_epoch(world: World, one: str) -> None:
+    await _live(world, one)
+    version = world.versions.route
+    assert version is not None
+    version.statistics.answered(3, 2)
+    version.statistics.failed(1)
+    version.statistics.took(0.004)
+    world.versions.clicked(None, 17)
+    world.versions.clicked("a", None)
+    world.versions.clicked("gone", 17)
+    said = world.versions.report()["a"]["statistics"]
+    assert (said["requests"], said["errors"], said["replies"], said["clicks"]) == (4, 1, 2, 2)
+    ((bound, count),) = said["latency"].items()
+    assert count == 1
+    assert 4 <= float(bound) < 4 * 1.2
+    world.versions.take(_trying(world, 0, {"a": one}, epoch="next"))
+    said = world.versions.report()["a"]["statistics"]
+    assert (said["epoch"], said["requests"], said["latency"]) == ("next", 0, {})
