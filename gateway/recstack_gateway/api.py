@@ -240,14 +240,13 @@ class Api:
         """The reply, and the version that gave it: the live one where one that is being tried fails."""
         try:
             return await self._versions.infer(version, content), version
-        except Busy as error:
-            version.statistics.failed(requests)
-            raise Problem(503, f"{error}; ask again later", {"Retry-After": "1"}) from error
-        except Unavailable as error:
+        except (Busy, Unavailable) as error:
             version.statistics.failed(requests)
             live = self._versions.route
             if live is not None and live is not version:
                 return await self._ask(live, content, requests)
+            if isinstance(error, Busy):
+                raise Problem(503, f"{error}; ask again later", {"Retry-After": "1"}) from error
             raise Problem(503, f"{error}; it is being mended, ask again", {"Retry-After": "1"}) from error
 
     async def events(self, request: Request) -> Response:

@@ -45,6 +45,8 @@ class Version:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it answers no request."""
+    doubted: bool = False
+    """Whether its last inference failed; where there is another version, that one answers meanwhile."""
     statistics: Statistics = field(init=False)
 
     def __post_init__(self) -> None:

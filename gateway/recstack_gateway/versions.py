@@ -115,7 +115,8 @@ class Versions:
         plan = self.plan
         if plan is None or not plan.routes:
             return self.route
-        return self.proven(routing.choose(plan.routes, user)) or self.route
+        version = self.proven(routing.choose(plan.routes, user))
+        return self.route if version is None or version.doubted else version
 
     def proven(self, name: str | None) -> Version | None:
         """The version of that name, if this pod can ask it now."""
@@ -151,6 +152,7 @@ class Versions:
             raise
         except (InferenceFailed, Unavailable) as error:
             # Whether the model is broken or only this request, a probe decides: no caller can cause a reload.
+            version.doubted = True
             version.wake.set()
             raise Unavailable(f"{version.planned.name}: {error}") from error
         finally:
@@ -250,7 +252,7 @@ class Versions:
             _LOG.error("%s: %s", version.planned.name, error)
             version.enter(State.LOADING, str(error))
         else:
-            version.late = 0
+            version.late, version.doubted = 0, False
             version.answered_at = time.monotonic()
 
     async def _bring_up(self, version: Version) -> None:
@@ -296,6 +298,7 @@ class Versions:
             raise Unavailable(str(error)) from error
         metrics.LOADS.inc(version.loads)
         version.loads = version.late = 0
+        version.doubted = False
 
     async def _retire(self, version: Version) -> bool:
         """Drain and unload; False when it became wanted meanwhile."""
