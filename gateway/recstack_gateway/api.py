@@ -22,9 +22,9 @@ from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.seen import SeenWriter
-from recstack_gateway.telemetry import SILENT, Telemetry, answered
 from recstack_gateway.shadow import Shadow
 from recstack_gateway.statistics import Once
+from recstack_gateway.telemetry import SILENT, Telemetry, answered
 from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
 
