@@ -16,7 +16,8 @@ export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(VENV)/.done: requirements/dev.lock requirements/tools.lock
+# An environment's name holds the hash of its locks: what exists is right, whatever the files' times say.
+$(VENV)/.done:
 	@echo "==> Python environment in $(VENV)"
 	@rm -rf $(VENV) && python3.11 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements/tools.lock
@@ -24,15 +25,14 @@ $(VENV)/.done: requirements/dev.lock requirements/tools.lock
 	@touch $@
 
 # Environments of two images, with pytest on top: their code is tested with the packages that it runs with.
-SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock | sha256sum | cut -c1-16)
 TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
-$(SERVING)/.done: LOCK := gateway/requirements.lock
-$(TRAINING)/.done: LOCK := training_images/merlin/requirements.lock
+$(SERVING)/.done: LOCKS := gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock
+$(TRAINING)/.done: LOCKS := training_images/merlin/requirements.lock requirements/pytest.lock
 $(SERVING)/.done $(TRAINING)/.done: | $(VENV)/.done
 	@echo "==> Python environment in $(@D)"
 	@rm -rf $(@D) && python3.11 -m venv $(@D)
-	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $(LOCK)
-	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r requirements/pytest.lock
+	@for lock in $(LOCKS); do $(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $$lock; done
 	@touch $@
 
 install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)

@@ -8,14 +8,22 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 from recstack_triton_templates.seen_keys import SeenKeys
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from recstack_gateway import metrics, problems
+from recstack_gateway import metrics, openapi, problems
 from recstack_gateway.browse import Browse
 from recstack_gateway.errors import Busy, Unavailable
 from recstack_gateway.pages import Pages
@@ -33,9 +41,26 @@ BATCH_LIMIT = 128
 """Requests of a batch."""
 BATCH_ROWS = 1 << 16
 """Candidates ranked in one call, of all its requests; while that lasts Triton answers nobody else."""
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 28.0 is an integer, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(_whole)]
+INT64_SCHEMA = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 Scalar = Annotated[str, Field(max_length=1024)] | int | float | None
 T = TypeVar("T", bound=BaseModel)
+_Route = tuple[
+    str,
+    str,
+    Callable[[Request], Awaitable[Response]],
+    type[BaseModel] | None,
+    type[BaseModel] | None,
+    int,
+]
+"""Method, path, endpoint, models of body and reply, status when it is well."""
 REFUSED, DEGRADED = b'{"problem"', b'"degraded":true}'
 """How the model's replies begin and end; they are JSON already and may be long, so nothing is parsed."""
 
@@ -49,8 +74,8 @@ class RecommendBody(_Body):
     """Every field may be left out."""
 
     user_id: Int64 | None = Field(None, description="Null: anonymous.")
-    k: int | None = Field(
-        None, ge=1, description="Most items wanted; no more than the stack's topK and the catalog are given."
+    k: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = Field(
+        None, description="Most items wanted; no more than the stack's topK and the catalog are given."
     )
     context: dict[str, Scalar] = Field(
         default_factory=dict,
@@ -130,20 +155,28 @@ class Api:
         app.add_exception_handler(Problem, problems.handle)
         app.add_exception_handler(HTTPException, problems.handle_http)
         app.add_exception_handler(RequestValidationError, problems.handle_validation)
-        documented = (
-            ("/v1/recommend", self.recommend, "POST", RecommendBody),
-            ("/v1/recommend:batch", self.recommend_batch, "POST", BatchBody),
-            ("/v1/events", self.events, "POST", EventsBody),
-            ("/v1/users/{user_id}/state", self.forget, "DELETE", None),
-            ("/versions", self.versions, "GET", None),
-            ("/healthz", self.healthz, "GET", None),
-            ("/readyz", self.readyz, "GET", None),
-            ("/metrics", self.metrics, "GET", None),
+        routes: tuple[_Route, ...] = (
+            ("POST", "/v1/recommend", self.recommend, RecommendBody, openapi.RecommendReply, 200),
+            ("POST", "/v1/recommend:batch", self.recommend_batch, BatchBody, openapi.BatchReply, 200),
+            ("POST", "/v1/events", self.events, EventsBody, openapi.EventsReply, 202),
+            ("DELETE", "/v1/users/{user_id}/state", self.forget, None, None, 204),
+            ("GET", "/versions", self.versions, None, openapi.VersionsReply, 200),
+            ("GET", "/healthz", self.healthz, None, openapi.Status, 200),
+            ("GET", "/readyz", self.readyz, None, openapi.Status, 200),
+            ("GET", "/metrics", self.metrics, None, None, 200),
         )
-        for path, endpoint, method, body in documented:
+        for method, path, endpoint, body, reply, status in routes:
+            parameters = {"user_id": INT64_SCHEMA} if "{user_id}" in path else None
             app.add_api_route(
-                path, endpoint, methods=[method], response_class=Response, openapi_extra=_describe(body)
+                path,
+                endpoint,
+                methods=[method],
+                status_code=status,
+                response_class=Response,
+                openapi_extra=openapi.describe(body, reply, status, parameters),
             )
+        models = [model for route in routes for model in route[3:5] if model is not None]
+        app.openapi = lambda: openapi.document(app, models)  # type: ignore[method-assign]
         Browse(self._versions, events=self._seen is not None).add_to(app)
         Pages().add_to(app)
         return app
@@ -369,12 +402,3 @@ async def _read(request: Request, adapter: TypeAdapter[T]) -> T:
 
 def _problem(error: ValidationError) -> Problem:
     return Problem(422, problems.sentences(error.errors(include_url=False)))
-
-
-def _describe(body: type[BaseModel] | None) -> dict[str, Any]:
-    """OpenAPI of a route whose body is read here, not by FastAPI."""
-    described: dict[str, Any] = {"responses": {"default": problems.DESCRIPTION}}
-    if body is not None:
-        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
-        described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-    return described

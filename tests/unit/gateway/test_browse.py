@@ -128,7 +128,8 @@ async def test_openapi_has_the_routes_with_their_replies(app: App) -> None:
         assert "$ref" in responses["200"]["content"]["application/json"]["schema"]
         assert PROBLEM in responses["default"]["content"]
     body = document["paths"]["/v1/recommend"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"]["explain"]["type"] == "boolean"
+    name = body["$ref"].removeprefix("#/components/schemas/")
+    assert document["components"]["schemas"][name]["properties"]["explain"]["type"] == "boolean"
     assert "/" not in document["paths"]
 
 
