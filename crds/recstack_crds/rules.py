@@ -10,7 +10,7 @@ from typing import Any
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Source
 from recstack_crds.v1alpha1.features import Features, Operator
-from recstack_crds.v1alpha1.models import Evaluation, Gate, Ranking, StackTraining
+from recstack_crds.v1alpha1.models import Evaluation, Gate, Index, Ranking, StackTraining
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
 from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
@@ -111,6 +111,20 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "mostFrequent is for user features only",
         ),
     ),
+    Index: (
+        _rule(
+            f"{_count('nlist', 'nprobe')} == 0 || (has(self.type) && self.type == 'IVF')",
+            "nlist and nprobe need type: IVF",
+        ),
+        _rule(
+            f"{_count('m', 'efConstruction', 'efSearch')} == 0 || (has(self.type) && self.type == 'HNSW')",
+            "m, efConstruction and efSearch need type: HNSW",
+        ),
+        _rule(
+            "!has(self.nlist) || !has(self.nprobe) || self.nprobe <= self.nlist",
+            "nprobe must not be more than nlist",
+        ),
+    ),
     Ranking: (
         _rule(
             f"{_last(Ranking, 'bottom')} == {_or_default(Ranking, 'embedding_dim')}",
@@ -136,11 +150,12 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "!has(self.relativeTo) || self.metric == 'auc' || "
             "self.metric.matches('^(recall|ndcg|novelty)@[0-9]+$')",
             "relativeTo goes with recall@k, ndcg@k, novelty@k and auc only: coverage and calibrationError "
-            "are no means over requests, and popularity is the same for both",
+            "are no means over requests, popularity is the same for both, and an index is measured by itself",
         ),
         _rule(
-            "!has(self.slice) || self.slice == 'all' || self.metric != 'recall@10/popularity'",
-            "recall@10/popularity is measured over all requests: leave slice out",
+            "!has(self.slice) || self.slice == 'all' || "
+            "!(self.metric in ['recall@10/popularity', 'indexRecall'])",
+            "recall@10/popularity and indexRecall are measured over all requests: leave slice out",
         ),
     ),
     Evaluation: (

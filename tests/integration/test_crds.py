@@ -162,7 +162,27 @@ BAD: dict[str, tuple[Thing, str]] = {
     ),
     "slice of the lift": (
         {"evaluation": {"gates": [{"metric": "recall@10/popularity", "slice": "newUsers", "min": 1}]}},
-        "recall@10/popularity is measured over all requests: leave slice out",
+        "recall@10/popularity and indexRecall are measured over all requests: leave slice out",
+    ),
+    "slice of the index": (
+        {"evaluation": {"gates": [{"metric": "indexRecall", "slice": "newUsers", "min": 1}]}},
+        "recall@10/popularity and indexRecall are measured over all requests: leave slice out",
+    ),
+    "relative to the live index": (
+        {"evaluation": {"gates": [{"metric": "indexRecall", "relativeTo": "live", "minRatio": 1}]}},
+        "relativeTo goes with recall@k, ndcg@k, novelty@k and auc only",
+    ),
+    "lists without IVF": (
+        {"models": {"retrieval": {"index": {"nlist": 8}}}},
+        "nlist and nprobe need type: IVF",
+    ),
+    "a graph's breadth in IVF": (
+        {"models": {"retrieval": {"index": {"type": "IVF", "efSearch": 8}}}},
+        "m, efConstruction and efSearch need type: HNSW",
+    ),
+    "more probes than lists": (
+        {"models": {"retrieval": {"index": {"type": "IVF", "nlist": 8, "nprobe": 9}}}},
+        "nprobe must not be more than nlist",
     ),
     "slice of no segment": (
         {"evaluation": {"gates": [{"metric": "auc", "slice": "colour=red", "min": 0.5}]}},

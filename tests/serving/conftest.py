@@ -20,13 +20,15 @@ class Packages:
     first: str
     second: str
     films: str
+    ivf: str
 
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     artifacts = tmp_path_factory.mktemp("artifacts")
     first, second = (SamplePackage(RETAIL, seed).write(artifacts, f"retail-{seed}") for seed in (1, 2))
-    return Packages(artifacts, first, second, SamplePackage(FILMS, 3).write(artifacts, "films"))
+    films = SamplePackage(FILMS, 3).write(artifacts, "films")
+    return Packages(artifacts, first, second, films, SamplePackage(RETAIL, 1, "IVF").write(artifacts, "ivf"))
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,9 @@ def _number(op: dict[str, Any], raw: float) -> float:
 class SamplePackage:
     """Weights and tables of one package; ``seed`` decides them."""
 
-    def __init__(self, schema: Schema, seed: int) -> None:
+    def __init__(self, schema: Schema, seed: int, index: str = "Flat") -> None:
         random = np.random.default_rng(seed)
+        self._index = index
         self.schema, self.seed = schema, seed
         self.vocabularies = {}
         self.tables: dict[str, Array] = {}
@@ -183,9 +184,7 @@ class SamplePackage:
         np.save(folder / "item_embeddings.npy", self.embeddings)
         titles = [None if i == 1000 else f"Título {i}" for i in self.item_ids.tolist()]
         (folder / "titles.json").write_text(json.dumps(titles))
-        index = faiss.IndexFlatIP(DIM)
-        index.add(self.embeddings)
-        faiss.write_index(index, str(folder / "index.faiss"))
+        faiss.write_index(build_index(self.embeddings, self._index), str(folder / "index.faiss"))
         onnx.save(self._query_tower(), str(folder / "query_tower.onnx"))
         onnx.save(self._ranker(), str(folder / "ranker.onnx"))
         (folder / "probe.json").write_text(json.dumps(self._probe()))
@@ -221,9 +220,17 @@ class SamplePackage:
         context = {"timestamp": NOW, "device_type": 1} if self.schema.context else {}
         answers = []
         for user in (1, 17, 999_999, None):
-            items, scores = self.expected(user, context, 10)
+            # Of an index that may miss some: all, as it then has to find every one.
+            candidates = 10 if self._index == "Flat" else self.schema.items
+            items, scores = self.expected(user, context, candidates)
             answers.append(
-                {"user_id": user, "context": context, "candidates": 10, "items": items, "scores": scores}
+                {
+                    "user_id": user,
+                    "context": context,
+                    "candidates": candidates,
+                    "items": items,
+                    "scores": scores,
+                }
             )
         return answers
 
@@ -267,6 +274,20 @@ class SamplePackage:
             parts.append(f"{prefix}.{name}")
         nodes.append(helper.make_node("Sum", parts, [f"{prefix}.sum"]))
         return nodes, weights, f"{prefix}.sum"
+
+
+def build_index(vectors: Array, kind: str) -> Any:
+    """An index of ``vectors`` [I, D]; the approximate ones miss much, so that what is done about it shows."""
+    dim = vectors.shape[1]
+    index = faiss.IndexHNSWFlat(dim, 4, faiss.METRIC_INNER_PRODUCT)
+    if kind == "IVF":
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, 16, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1
+        index.train(vectors)
+    elif kind == "Flat":
+        index = faiss.IndexFlatIP(dim)
+    index.add(vectors)
+    return index
 
 
 def _model(

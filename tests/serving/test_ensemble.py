@@ -24,13 +24,13 @@ PAIRS = ("sorted", "sampled")
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, packages: Packages, valkey: ValkeyServer) -> Iterator[Pod]:
-    """A pod that holds the same package in either graph, sorted and sampled; ``sorted-ensemble`` answers."""
+    """A pod with two packages in either graph: ``sorted-ensemble`` answers, ``sampled`` has an IVF index."""
     api = ApiServer()
     api.start()
     made = Pod(tmp_path_factory.mktemp("pod"), api, valkey.url)
     versions = [
-        made.add_version(f"{pair}-{graph}", packages.first, packages.artifacts, graph=graph, **more)
-        for pair, more in zip(PAIRS, ({}, SAMPLED), strict=True)
+        made.add_version(f"{pair}-{graph}", package, packages.artifacts, graph=graph, **more)
+        for pair, package, more in zip(PAIRS, (packages.first, packages.ivf), ({}, SAMPLED), strict=True)
         for graph in ("ensemble", "fused")
     ]
     try:

@@ -81,7 +81,7 @@ class Package:
         """Stage."""
         from recstack_triton_templates.stages.faiss_retrieval import Retrieval
 
-        return Retrieval(self._folder / "index.faiss")
+        return Retrieval.read(self._folder / "index.faiss", self._device)
 
     @cached_property
     def items(self) -> ItemTable:

@@ -136,10 +136,8 @@ class Parts:
 
     def faiss_retrieval(self, tensors: Tensors) -> Tensors:
         """Nearest rows; each request has as many as it wants, padded."""
-        fetch = tensors["FETCH"]
-        rows = self._package.retrieval(tensors["QUERY"], int(fetch.max()))[0]
-        rows[np.arange(rows.shape[1]) >= fetch[:, None]] = -1
-        return {"ROWS": rows}
+        rows = self._package.retrieval(tensors["QUERY"], tensors["FETCH"].tolist())
+        return {"ROWS": matrices.pad(rows, -1, "int64")}
 
     def filter_seen_items(self, tensors: Tensors) -> Tensors:
         """Candidates that were not seen; asks the retrieval again while there are too few."""

@@ -128,8 +128,11 @@ class Recommender:
             times[stage] = times.get(stage, 0.0) + milliseconds
         return replies
 
+    def _filtered(self, request: Request) -> bool:
+        return self._seen is not None and request.user_id is not None and not request.plain
+
     def _seen_by(self, request: Request, trace: Watch) -> tuple[Seen | None, bool]:
-        if self._seen is None or request.user_id is None or request.plain:
+        if self._seen is None or request.user_id is None or not self._filtered(request):
             return None, False
         try:
             return trace.watched(self._seen.of(request.user_id)), False
@@ -146,14 +149,15 @@ class Recommender:
         """Rows of the catalog for each request; the index is searched once for all."""
         retrieval, ids = self._package.retrieval, self._package.items.ids
         counts = [one.candidates or self._settings.candidates for one in requests]
-        wanted = [first_fetch(c, seen is not None) for c, (seen, _) in zip(counts, saw, strict=True)]
-        found = retrieval(queries, max(wanted))[0]
+        wanted = [first_fetch(c, self._filtered(one)) for c, one in zip(counts, requests, strict=True)]
+        found = retrieval(queries, wanted)
         result = []
         for place, (count, fetched, (seen, _)) in enumerate(zip(counts, wanted, saw, strict=True)):
-            rows = found[place, :fetched]
-            rows = rows[rows >= 0]
+            rows = found[place]
             trace.retrieved("faiss_retrieval", rows)
-            if seen is not None:
+            if seen is None:
+                rows = rows[:count]
+            else:
                 again = partial(self._again, queries[place : place + 1], trace)
                 rows = unseen(rows, fetched, again, ids, count=count, seen=seen)
             trace.lap("filter_seen_items")

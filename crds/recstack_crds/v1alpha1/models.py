@@ -8,6 +8,42 @@ from pydantic import Field, StringConstraints
 from recstack_crds.v1alpha1.base import ApiModel, Column, Duration, Fraction, Name, Quantity
 
 
+class IndexType(StrEnum):
+    """Kinds of index; names as in FAISS."""
+
+    AUTO = "auto"
+    FLAT = "Flat"
+    IVF = "IVF"
+    HNSW = "HNSW"
+
+
+class Index(ApiModel):
+    """How the catalog is searched (FAISS, Douze et al. 2024, arXiv:2401.08281)."""
+
+    type: IndexType = Field(
+        IndexType.AUTO,
+        description="Flat: exact. IVF: the lists nearest to the query (k-means). HNSW: a graph. auto: Flat up "
+        "to 20,000 items, then IVF where a recall of 0.99 needs less than half of the lists.",
+    )
+    nlist: int | None = Field(
+        None, ge=1, le=65536, description="IVF: lists; left out: a power of two up to 4 sqrt(items)."
+    )
+    nprobe: int | None = Field(
+        None, ge=1, le=65536, description="IVF: lists searched; left out: as many as recall 0.99 needs."
+    )
+    m: int | None = Field(None, ge=4, le=128, description="HNSW: neighbours of an item; left out: 32.")
+    ef_construction: int | None = Field(
+        None, ge=8, le=2000, description="HNSW: breadth of the search while building; left out: 80."
+    )
+    ef_search: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="HNSW: breadth of a search, never below the items wanted; left out: what recall 0.99 "
+        "needs, 4,096 at most.",
+    )
+
+
 class Retrieval(ApiModel):
     """Two-tower model (Yi et al. 2019, RecSys, doi:10.1145/3298689.3346996)."""
 
@@ -20,6 +56,7 @@ class Retrieval(ApiModel):
     )
     epochs: int = Field(2, ge=1, le=100, description="Passes over the training days.")
     learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's.")
+    index: Index = Field(default_factory=Index, description="Search in the catalog.")
 
 
 class Ranking(ApiModel):
@@ -129,7 +166,7 @@ Metric = Annotated[
     str,
     StringConstraints(
         pattern=r"^((recall|ndcg|coverage|novelty)@(100|[1-9][0-9]?)"
-        r"|recall@10/popularity|auc|calibrationError)$",
+        r"|recall@10/popularity|auc|calibrationError|indexRecall)$",
         max_length=24,
     ),
 ]
@@ -147,7 +184,8 @@ class Gate(ApiModel):
 
     metric: Metric = Field(
         description="Metric of the held-out days: recall@k, ndcg@k, coverage@k, novelty@k (k to 100), "
-        "recall@10/popularity, auc, calibrationError."
+        "recall@10/popularity, auc, calibrationError, indexRecall (share of exact "
+        "search that the index finds)."
     )
     slice: SliceName | None = Field(
         None,

@@ -35,7 +35,9 @@ class Store:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("artifacts")
-    digests = {name: SamplePackage(one, 3).write(root, name) for name, one in SCHEMAS.items()}
+    samples = {name: SamplePackage(one, 3) for name, one in SCHEMAS.items()}
+    samples |= {kind: SamplePackage(RETAIL, 3, kind) for kind in ("IVF", "HNSW")}
+    digests = {name: one.write(root, name) for name, one in samples.items()}
     return {name: root / "packages" / one.removeprefix("sha256:") for name, one in digests.items()}
 
 
@@ -102,6 +104,8 @@ CAPPED = {"diversity": True, "temperature": 0.2, "max_per_value": 2}
         ("retail", {}),
         ("retail", CAPPED | {"max_per_value_feature": "category_l1"}),
         ("films", CAPPED | {"max_per_value_feature": "genre"}),
+        ("IVF", {}),
+        ("HNSW", {}),
     ],
 )
 def test_equals_the_fused_graph(

@@ -187,7 +187,7 @@ def test_explain_tells_how_without_changing_what(make: Make, seen: int) -> None:
     assert all(ms >= 0 for ms in stages.values())
     assert told.explain["candidates"] == {
         "catalog": RETAIL.items,
-        "retrieved": 100 if seen else 50,
+        "retrieved": 100,
         "seen_filtered": seen,
         "ranked": 50,
         "returned": 7,

@@ -13,6 +13,7 @@ from recstack_training.population import ALL, Slice
 
 CONFIDENCE = 0.95
 LIFT = "recall@10/popularity"
+INDEX_RECALL = "indexRecall"
 
 
 def judge(
@@ -21,15 +22,15 @@ def judge(
     candidate: Measured,
     live: Measured | None,
     *,
-    lift: float,
+    overall: Mapping[str, float],
     seed: int,
 ) -> GateVerdict:
-    """Verdict on ``gate``; ``lift`` is ``recall@10/popularity``, ``live`` None when no version was live."""
+    """Verdict on ``gate``; ``overall``: metrics that have no slices, ``live`` None: no version was live."""
     of = slices.get(gate.slice or ALL)
     if gate.relative_to is not None:
         return _relative(gate, of, candidate, live, seed)
-    if gate.metric == LIFT:
-        value: float | None = lift
+    if gate.metric in overall:
+        value: float | None = overall[gate.metric]
     else:
         value = None if of is None else candidate.value(gate.metric, of)
     least = gate.min is not None

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 from recstack_crds.v1alpha1.features import Feature
 from recstack_crds.v1alpha1.modelversion import Recipe
 from recstack_triton_templates.stages import transforms
+from recstack_triton_templates.stages.faiss_retrieval import Retrieval
 from recstack_triton_templates.stages.transforms import Array
 
 from recstack_training import columns
@@ -52,9 +52,9 @@ class Bundle:
         self.item_ids: Ints = self._items.pop("__id__")
         self._tower = session(files["query_tower.onnx"], threads)
         self._ranker = session(files["ranker.onnx"], threads)
-        self.index = faiss.read_index(str(files["index.faiss"]))
-        if self.index.ntotal != len(self.item_ids):
-            raise ValueError(f"The index has {self.index.ntotal} items, the catalog {len(self.item_ids)}.")
+        self.retrieval = Retrieval.read(files["index.faiss"])
+        if self.retrieval.items != len(self.item_ids):
+            raise ValueError(f"The index has {self.retrieval.items} items, the catalog {len(self.item_ids)}.")
 
     def _unknown(self, feature: Feature, size: int) -> Array:
         transform = self._transforms[feature.name]
@@ -92,8 +92,8 @@ class Bundle:
 
     def retrieve(self, user: Mapping[str, Array], candidates: int) -> Ints:
         """Rows [N, min(candidates, I)] of the nearest items."""
-        found: Ints = self.index.search(self.embed(user), min(candidates, self.index.ntotal))[1]
-        return found
+        queries = self.embed(user)
+        return np.stack(self.retrieval(queries, [candidates] * len(queries)))
 
     def score(self, user: Mapping[str, Array], context: Mapping[str, Array], rows: Ints) -> Floats:
         """The ranker's scores [N, C] of items ``rows`` [N, C] for N requests with features [N]."""

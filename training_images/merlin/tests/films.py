@@ -38,7 +38,9 @@ RECIPE = Recipe.model_validate(
             ],
             "context": [],
         },
-        "models": {"retrieval": {"batchSize": 128, "epochs": 4}},
+        "models": {
+            "retrieval": {"batchSize": 128, "epochs": 4, "index": {"type": "IVF", "nlist": 4, "nprobe": 1}}
+        },
     }
 )
 

@@ -9,14 +9,13 @@ import pytest
 from recstack_training.bundle import PARTS, files
 from recstack_training.context import STEPS, Context
 from recstack_training.dataset import arrays
-from recstack_training.gates import LIFT
 from recstack_training.served import Bundle
-from recstack_training.steps.evaluate import METRICS
+from recstack_training.steps.evaluate import METRICS, WHOLE
 
 
 def test_it_learns_and_states_all_metrics(film: Context) -> None:
     report = json.loads((film.folder("evaluate") / PARTS / "evaluation.json").read_text())
-    assert set(report["metrics"]) == {*METRICS, LIFT}
+    assert set(report["metrics"]) == {*METRICS, *WHOLE}
     assert report["metrics"]["recall@10/popularity"] > 1.3
     assert report["metrics"]["auc"] > 0.6
     assert report["retrieval"]["candidates"] == films.FILMS, "fewer items than candidates: all of them"

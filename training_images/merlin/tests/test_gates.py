@@ -42,9 +42,10 @@ def measured(world: HeldOut, seed: int, good: float = 0.0) -> Measured:
 
 
 def judge(gate: dict[str, Any], candidate: Measured, live: Measured | None, seed: int = 0) -> GateVerdict:
-    return gates.judge(Gate.model_validate(gate), SLICES, candidate, live, lift=3.0, seed=seed)
+    return gates.judge(Gate.model_validate(gate), SLICES, candidate, live, overall=OVERALL, seed=seed)
 
 
+OVERALL = {"recall@10/popularity": 3.0, "indexRecall": 0.98}
 RELATIVE = {"metric": "recall@10", "relativeTo": "live", "minDifference": 0}
 
 
@@ -105,6 +106,8 @@ def test_what_cannot_be_judged_says_why() -> None:
     [
         ({"metric": "recall@10/popularity", "min": 3.0}, "Passed"),
         ({"metric": "recall@10/popularity", "min": 3.1}, "BelowMin"),
+        ({"metric": "indexRecall", "min": 0.98}, "Passed"),
+        ({"metric": "indexRecall", "min": 0.99}, "BelowMin"),
         ({"metric": "coverage@20", "max": 0.5}, "AboveMax"),
         ({"metric": "calibrationError", "max": 0.01}, "AboveMax"),
         ({"metric": "auc", "min": 0.4}, "Passed"),

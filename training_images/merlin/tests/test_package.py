@@ -18,10 +18,9 @@ from recstack_training.bundle import files
 from recstack_training.cli import main
 from recstack_training.context import STEPS, Context
 from recstack_training.dataset import arrays
-from recstack_training.gates import LIFT
 from recstack_training.packages import Damaged, publish, verify
 from recstack_training.served import Bundle
-from recstack_training.steps.evaluate import METRICS
+from recstack_training.steps.evaluate import METRICS, WHOLE
 from runs import command
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "recompute_metrics.py"
@@ -52,7 +51,7 @@ def test_every_part_is_as_the_manifest_says(run: Context) -> None:
     for name, path in found.items():
         data = path.read_bytes()
         assert manifest["parts"][name] == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    assert set(manifest["metrics"]) == {*METRICS, LIFT}
+    assert set(manifest["metrics"]) == {*METRICS, *WHOLE}
     assert manifest["lineage"]["image"] == "image@1"
     assert sum("sha256" in entry for entry in manifest["lineage"]["data"]) >= 5
 
@@ -64,6 +63,9 @@ def test_parts_fit_together(run: Context) -> None:
     index = faiss.read_index(str(folder / "index.faiss"))
     vectors = np.load(folder / "item_embeddings.npy")
     assert (index.ntotal, index.d) == vectors.shape == (size, dim)
+    declared = run.recipe.models.retrieval.index.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert manifest["retrieval"]["index"] == (declared if declared["type"] == "IVF" else {"type": "Flat"})
+    assert manifest["retrieval"]["indexRecall"] == manifest["metrics"]["indexRecall"] > 0.9
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     items = arrays(folder / "items.npz")
     assert set(items) == {"__id__", *manifest["features"]["item"]}

@@ -12,6 +12,8 @@ from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
 from recstack_training.context import STEPS, Context, Made
 from recstack_training.dataset import Encoded, load
+from recstack_training.gates import INDEX_RECALL
+from recstack_training.index import INDEX
 from recstack_training.served import Bundle
 
 PROBE_CANDIDATES = 10
@@ -73,7 +75,12 @@ def run(ctx: Context, folder: Path) -> Made:
             "timestamp": tables.interactions.timestamp,
         },
         "features": {kind: [f.name for f in getattr(features, kind)] for kind in ("user", "item", "context")},
-        "retrieval": {"dim": bundle.index.d, "items": bundle.index.ntotal},
+        "retrieval": {
+            "dim": bundle.retrieval.dim,
+            "items": bundle.retrieval.items,
+            "index": json.loads((ctx.folder("train-retrieval") / INDEX).read_text()),
+            INDEX_RECALL: metrics[INDEX_RECALL],
+        },
         "metrics": metrics,
         "lineage": {"data": lineage, "image": ctx.image, "parent": None, "seed": ctx.recipe.training.seed},
     }

@@ -1,13 +1,16 @@
 """Train the two towers, export the query tower, encode the catalog and build its index."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from recstack_triton_templates.stages.transforms import Array
 
 from recstack_training import export, schema
+from recstack_training import index as indexes
 from recstack_training.bundle import PARTS
 from recstack_training.context import Context, Made
 from recstack_training.dataset import load as load_rows
@@ -52,7 +55,6 @@ def _embed(tower: Any, tf: Any, features: dict[str, Array], batch: int = 8192) -
 def run(ctx: Context, folder: Path) -> Made:
     """Write ``query_tower.onnx``, ``item_embeddings.npy``, ``index.faiss`` and the weights."""
     tf, mm = load()
-    import faiss
     from merlin.schema import Tags
 
     recipe, features = ctx.recipe.models.retrieval, ctx.recipe.features
@@ -84,7 +86,9 @@ def run(ctx: Context, folder: Path) -> Made:
     export.assert_equal(parts / "query_tower.onnx", sample, _embed(model.query_encoder, tf, sample), False)
     vectors = _embed(model.candidate_encoder, tf, {f.name: data.items[f.name] for f in features.item})
     np.save(parts / "item_embeddings.npy", vectors)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    faiss.write_index(index, str(parts / "index.faiss"))
+    tried = np.unique(data.user)[: indexes.TRIED]
+    queries = _embed(model.query_encoder, tf, {name: data.users[name][tried] for name in user_inputs})
+    built, chosen = indexes.fit(vectors, queries, recipe.index, ctx.recipe.training.seed)
+    faiss.write_index(built, str(parts / "index.faiss"))
+    (folder / indexes.INDEX).write_text(json.dumps(chosen.as_json(), sort_keys=True))
     return Made({"loss": loss, "rows": len(frame), "embeddingDim": vectors.shape[1]})
