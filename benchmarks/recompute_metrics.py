@@ -69,13 +69,22 @@ class Package:
         }
         self.items = dict(np.load(folder / "items.npz"))
         self.users = dict(np.load(folder / "users.npz"))
-        self.index = faiss.read_index(str(folder / "index.faiss"))
+        self._index = faiss.read_index(str(folder / "index.faiss"))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self.tower, self.ranker = (
             onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
             for name in ("query_tower.onnx", "ranker.onnx")
         )
+
+    def nearest(self, query: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+        """Rows [1, count]; lists of an IVF index are searched until they hold so many."""
+        rows: np.ndarray[Any, Any] = self._index.search(query, count)[1]
+        probes = getattr(self._index, "nprobe", 0)
+        while (rows < 0).any() and probes:
+            probes *= 2
+            rows = self._index.search(query, count, params=faiss.SearchParametersIVF(nprobe=probes))[1]
+        return rows
 
     def encode(self, name: str, value: Any) -> float | int:
         """One raw value of one feature; None: nothing is known of it."""
@@ -173,7 +182,7 @@ def recalls(package: Package, train: pd.DataFrame, held_out: pd.DataFrame) -> tu
     for n, (user, wanted) in enumerate(zip(relevant.index.to_numpy(), relevant, strict=True)):
         features = {name: column[user : user + 1] for name, column in users.items()}
         query = package.tower.run(None, features)[0]
-        rows = package.index.search(query, min(CANDIDATES, catalog))[1]
+        rows = package.nearest(query, min(CANDIDATES, catalog))
         scores = package.score(features, {k: v[[n]] for k, v in context.items()}, rows)[0]
         best = rows[0][np.argsort(-scores, kind="stable")[:K]]
         served.append(len(wanted & set(best.tolist())) / len(wanted))

@@ -22,8 +22,8 @@ class Index(ApiModel):
 
     type: IndexType = Field(
         IndexType.AUTO,
-        description="Flat: exact. IVF: the lists nearest to the query (k-means). HNSW: a graph. auto: Flat up "
-        "to 20,000 items, then IVF where a recall of 0.99 needs less than half of the lists.",
+        description="Flat: exact. IVF: the lists nearest to the query (k-means). HNSW: a graph. auto: Flat "
+        "up to 20,000 items, then IVF where a recall of 0.99 needs less than half of the lists.",
     )
     nlist: int | None = Field(
         None, ge=1, le=65536, description="IVF: lists; left out: a power of two up to 4 sqrt(items)."

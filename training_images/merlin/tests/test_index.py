@@ -23,7 +23,7 @@ def world() -> tuple[Any, Any]:
     centres = random.normal(size=(40, DIM))
     return tuple(
         unit(centres[random.integers(40, size=n)] + 0.5 * random.normal(size=(n, DIM))) for n in (ITEMS, 50)
-    )  # type: ignore[return-value]
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -67,20 +67,19 @@ class Retrieval:
             return np.zeros((len(queries), count), np.int64)
         index = self._index if self._gpu is None or count > GPU_ROWS else self._gpu
         rows: Array = index.search(queries, count)[1]
-        short = (rows < 0).any(axis=1)
-        if short.any():
-            rows[short] = self._wider(queries[short], count)
+        for place in np.flatnonzero((rows < 0).any(axis=1)).tolist():
+            rows[place] = self._wider(queries[place : place + 1], count)
         return rows
 
-    def _wider(self, queries: Array, count: int) -> Array:
-        """Rows [N, count] of queries whose search ended before it had enough."""
+    def _wider(self, query: Array, count: int) -> Array:
+        """Rows [1, count] of a query [1, D] whose search ended before it had enough."""
         if not isinstance(self._index, faiss.IndexIVF):
             # HNSW: a part of the graph that no way leads to; the vectors themselves lie beside it.
-            return _rows(faiss.downcast_index(self._index.storage).search(queries, count))
+            return _rows(faiss.downcast_index(self._index.storage).search(query, count))
         probes = self._index.nprobe
         while True:
             probes = min(2 * probes, self._index.nlist)
-            rows = _rows(self._index.search(queries, count, params=faiss.SearchParametersIVF(nprobe=probes)))
+            rows = _rows(self._index.search(query, count, params=faiss.SearchParametersIVF(nprobe=probes)))
             if probes == self._index.nlist or (rows >= 0).all():
                 return rows
 
