@@ -351,7 +351,7 @@ def samples() -> list[Path]:
     """Files with nothing but objects of recstack."""
     found = []
     for path in sorted((ROOT / "samples").glob("*.yaml")):
-        if {one["apiVersion"] for one in yaml.safe_load_all(path.read_text())} == {API_VERSION}:
+        if {one.get("apiVersion") for one in yaml.safe_load_all(path.read_text())} == {API_VERSION}:
             found.append(path)
     return found
 
