@@ -75,6 +75,8 @@ def _name(kind: str, most: int) -> Rule:
 
 
 _CAP = "self.serving.diversity.maxPerValue"
+_TRENDING = "self.serving.trending"
+_ITEM_FEATURES = [feature.name for feature in Features().item]
 RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
     Source: (
         _rule(
@@ -172,6 +174,13 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             f"(defaults: topK {Serving().top_k}, candidates {Serving().candidates})",
         ),
         _rule(
+            "!has(self.trending) || [has(self.trending.candidates) ? self.trending.candidates : 0, "
+            "has(self.trending.coldCandidates) ? self.trending.coldCandidates : 0]"
+            f".all(n, n <= {_or_default(Serving, 'candidates')})",
+            "trending.candidates and trending.coldCandidates must not be more than candidates "
+            f"(default: {Serving().candidates})",
+        ),
+        _rule(
             f"!has(self.gpuRuntime) || {_or_default(Serving, 'gpus')} > 0",
             "gpuRuntime needs gpus: with 0 the networks run on the CPU",
         ),
@@ -213,8 +222,14 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             f"!has(self.serving) || !has(self.serving.diversity) || !has({_CAP}) || "
             "(has(self.features) && has(self.features.item) "
             f"? self.features.item.exists(f, f.name == {_CAP}.feature) "
-            f": {_CAP}.feature in {[feature.name for feature in Features().item]})",
+            f": {_CAP}.feature in {_ITEM_FEATURES})",
             "serving.diversity.maxPerValue.feature must be the name of an item feature (features.item)",
+        ),
+        _rule(
+            f"!has(self.serving) || !has({_TRENDING}) || !has({_TRENDING}.by) || {_TRENDING}.by.all(name, "
+            "has(self.features) && has(self.features.item) "
+            f"? self.features.item.exists(f, f.name == name) : name in {_ITEM_FEATURES})",
+            "serving.trending.by must name item features (features.item)",
         ),
         _rule(
             f"{_artifacts('self')} == {_artifacts('oldSelf')}",

@@ -184,6 +184,14 @@ BAD: dict[str, tuple[Thing, str]] = {
         {"models": {"retrieval": {"index": {"type": "IVF", "nlist": 8, "nprobe": 9}}}},
         "nprobe must not be more than nlist",
     ),
+    "trending by what is no item feature": (
+        {"serving": {"trending": {"by": ["colour"]}}},
+        "serving.trending.by must name item features (features.item)",
+    ),
+    "more trending items than candidates": (
+        {"serving": {"trending": {"coldCandidates": 301}}},
+        "trending.candidates and trending.coldCandidates must not be more than candidates",
+    ),
     "slice of no segment": (
         {"evaluation": {"gates": [{"metric": "auc", "slice": "colour=red", "min": 0.5}]}},
         "a gate's slice names a segment that is not declared in segments",

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import valkey as valkey_client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recstack_gateway.triton import GrpcTriton
 from recstack_triton_templates.graph import STAGES, part_name
+from recstack_triton_templates.trending_keys import TrendingKeys
 
 from tests.serving.api_server import ApiServer
 from tests.serving.conftest import Packages
@@ -19,18 +23,34 @@ from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage
 from tests.serving.valkey_server import ValkeyServer
 
 SAMPLED = {"diversity": True, "temperature": 0.1, "max_per_value_feature": "category_l1", "max_per_value": 7}
+TRENDING = {
+    "trending_candidates": 30,
+    "trending_cold_candidates": 80,
+    "trending_by": {"gender": "item_gender"},
+}
+LISTS = TrendingKeys("shop/retail")
+TREND = {
+    LISTS.everywhere(): [1399, 1398, 7, *range(1000, 1100, 2)],
+    LISTS.among("item_gender", "F"): [1301, 1303, 1398],
+    LISTS.among("item_gender", "M"): [1302],
+}
 PAIRS = ("sorted", "sampled")
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, packages: Packages, valkey: ValkeyServer) -> Iterator[Pod]:
-    """A pod with two packages in either graph: ``sorted-ensemble`` answers, ``sampled`` has an IVF index."""
+    """A pod with two packages in either graph; ``sorted-ensemble`` answers.
+
+    ``sampled`` has an IVF index and trending items.
+    """
     api = ApiServer()
     api.start()
     made = Pod(tmp_path_factory.mktemp("pod"), api, valkey.url)
     versions = [
         made.add_version(f"{pair}-{graph}", package, packages.artifacts, graph=graph, **more)
-        for pair, package, more in zip(PAIRS, (packages.first, packages.ivf), ({}, SAMPLED), strict=True)
+        for pair, package, more in zip(
+            PAIRS, (packages.first, packages.ivf), ({}, SAMPLED | TRENDING), strict=True
+        )
         for graph in ("ensemble", "fused")
     ]
     try:
@@ -43,6 +63,10 @@ def both(tmp_path_factory: pytest.TempPathFactory, packages: Packages, valkey: V
             for user, items in {3: range(1000, 1040), 4: range(1000, 1390), 5: range(1000, 1400)}.items()
             for item in items
         ]
+        for name, items in TREND.items():
+            weights = {str(item): -rank for rank, item in enumerate(items)}
+            with valkey_client.Valkey.from_url(valkey.url) as client:
+                client.zadd(name, weights)
         made.client.post("/v1/events", json={"events": events}).raise_for_status()
         yield made
     finally:
@@ -70,6 +94,14 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> None:
     scores, others = ([item["score"] for item in reply["items"]] for reply in (one, other))
     np.testing.assert_allclose(scores, others, atol=1e-5)
     assert one["degraded"] == other["degraded"]
+    explained, expected = (
+        (
+            reply.get("explain", {}).get("candidates"),
+            [(item.get("source"), item.get("source_rank")) for item in reply["items"]],
+        )
+        for reply in (one, other)
+    )
+    assert explained == expected
 
 
 REQUESTS = st.fixed_dictionaries(
@@ -78,6 +110,7 @@ REQUESTS = st.fixed_dictionaries(
         "k": st.integers(1, 500),
         "candidates": st.integers(1, 450),
         "plain": st.booleans(),
+        "explain": st.booleans(),
         "seed": st.integers(0, 2**63 - 1),
         "context": st.dictionaries(
             st.sampled_from(["device_type", "timestamp", "no_such_column"]),
@@ -101,6 +134,27 @@ def test_both_graphs_answer_the_same(both: Pod, requests: list[dict[str, Any]], 
     assert len(replies[0]) == len(replies[1]) == len(requests)
     for one, other in zip(*replies, strict=True):
         _same(one, other)
+
+
+def _explained(pod: Pod, graph: str, **asked: Any) -> tuple[dict[str, int], Counter[str]]:
+    content = json.dumps({"k": 100, "candidates": 100, "seed": 1, "explain": True} | asked).encode()
+    reply = json.loads(_infer(pod, [f"sampled-{graph}"], content)[0])
+    return reply["explain"]["candidates"], Counter(item["source"] for item in reply["items"])
+
+
+@pytest.mark.parametrize("graph", ["ensemble", "fused"])
+def test_trending_items_are_among_the_candidates(both: Pod, graph: str) -> None:
+    known, sources = _explained(both, graph, user_id=17)
+    assert (known["ranked"], known["trending"]) == (100, 30)
+    assert set(sources) <= {"retrieval", "trending", "both"}
+    for cold in ({}, {"user_id": 99_999}):
+        counts, _ = _explained(both, graph, **cold)
+        assert counts["trending"] == 52, "all there are: one of the list is no item"
+    counts, _ = _explained(both, graph, user_id=4)  # who saw all but 1390 to 1399
+    assert counts["trending"] <= 2
+    plain, sources = _explained(both, graph, user_id=17, plain=True)
+    assert plain["trending"] == 0
+    assert sources == {"retrieval": 100}
 
 
 @pytest.mark.parametrize(("user", "left"), [(3, 360), (4, 10), (5, 0)])
@@ -152,6 +206,11 @@ def test_valkey_down_degrades_the_ensemble(both: Pod, valkey: ValkeyServer) -> N
     valkey.stop()
     try:
         assert both.recommend(user_id=3).json()["degraded"] is True
+        for model in ("sampled-ensemble", "sampled-fused"):
+            time.sleep(1.1)  # lists are kept for a second
+            reply = json.loads(_infer(both, [model], b'{"explain": true}')[0])
+            assert reply["degraded"] is True
+            assert reply["explain"]["candidates"]["trending"] == 0
         assert both.recommend().json()["degraded"] is False
     finally:
         valkey.start()
@@ -169,7 +228,7 @@ def test_the_parts_go_with_the_ensemble(both: Pod, packages: Packages) -> None:
     """Last: films, whose context has no feature, takes over; of the others nothing stays loaded."""
     films = both.add_version("films", packages.films, packages.artifacts, graph="ensemble")
     both.publish("films", films)
-    both.wait("films answer", lambda: both.recommend(user_id=17).json()["version"] == "films", 60)
+    both.wait("films answer", lambda: both.recommend(user_id=17).json().get("version") == "films", 60)
     items, _ = SamplePackage(FILMS, 3).expected(17, {}, 300)
     assert [one["id"] for one in both.recommend(user_id=17, k=10).json()["items"]] == items[:10]
     expected = {"recommender--films"} | {part_name(stage, "films") for stage in STAGES}

@@ -6,6 +6,7 @@ from typing import Any
 from recstack_triton_templates.graph import FUSED
 from recstack_triton_templates.stages.filter_seen_items import Seen
 from recstack_triton_templates.stages.transforms import Array
+from recstack_triton_templates.stages.trending import SOURCES, TRENDING
 
 
 class Watch:
@@ -26,19 +27,19 @@ class Watch:
         """A lap of retrieval that found ``rows`` [n]; the last one counts."""
         self.lap(stage)
 
-    def watched(self, seen: Seen | None) -> Seen | None:
-        """``seen``, its answers counted."""
+    def watched(self, seen: Seen) -> Seen:
+        """``seen``, its answers counted; the last round counts."""
         return seen
 
     def explain(
-        self, items: list[dict[str, Any]], order: Array, ranked: int, catalog: int
+        self, items: list[dict[str, Any]], order: Array, sources: Array, catalog: int
     ) -> dict[str, Any] | None:
         """What was seen of the request.
 
         Args:
             items: of the reply; each is told its source and its rank there, from 1.
-            order: positions of ``items`` among the candidates, best candidate first.
-            ranked: candidates that were ranked.
+            order: positions of ``items`` among the candidates.
+            sources: of the candidates.
             catalog: items that there are.
         """
         return None
@@ -56,10 +57,13 @@ class Trace(Watch):
         self._retrieved, self._seen = len(rows), 0
         self.lap(stage)
 
-    def watched(self, seen: Seen | None) -> Seen | None:
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """Rows of the last round of retrieval, and seen ones among them."""
+        return self._retrieved, self._seen
+
+    def watched(self, seen: Seen) -> Seen:
         """As :class:`Watch` has it."""
-        if seen is None:
-            return None
 
         def count(ids: Array) -> Array:
             found = seen(ids)
@@ -69,17 +73,35 @@ class Trace(Watch):
         return count
 
     def explain(
-        self, items: list[dict[str, Any]], order: Array, ranked: int, catalog: int
+        self, items: list[dict[str, Any]], order: Array, sources: Array, catalog: int
     ) -> dict[str, Any] | None:
         """As :class:`Watch` has it: ``{"stages": {name: ms}, "candidates": {step: count}}``."""
-        for item, position in zip(items, order.tolist(), strict=True):
-            item["source"], item["source_rank"] = "retrieval", position + 1
-        counts = {
-            "catalog": catalog,
-            "retrieved": self._retrieved,
-            "seen_filtered": self._seen,
-            "ranked": ranked,
-            "returned": len(items),
-        }
         stages = {stage: round(self.stages[stage], 4) for stage in FUSED if stage in self.stages}
-        return {"stages": stages, "candidates": counts}
+        return {
+            "stages": stages,
+            "candidates": told(
+                items, order, sources, catalog=catalog, retrieved=self._retrieved, seen=self._seen
+            ),
+        }
+
+
+def told(
+    items: list[dict[str, Any]], order: Array, sources: Array, *, catalog: int, retrieved: int, seen: int
+) -> dict[str, int]:
+    """Tell each of ``items`` its source and its rank there, from 1; count the candidates by step.
+
+    ``order``, ``sources``, ``catalog``: as :meth:`Watch.explain` has them. ``retrieved``: rows of the last
+    round of retrieval, of which ``seen`` were seen.
+    """
+    best = int((sources != TRENDING).sum())
+    for item, position in zip(items, order.tolist(), strict=True):
+        item["source"] = SOURCES[int(sources[position])]
+        item["source_rank"] = position + 1 if position < best else position - best + 1
+    return {
+        "catalog": catalog,
+        "retrieved": retrieved,
+        "seen_filtered": seen,
+        "trending": int((sources & TRENDING > 0).sum()),
+        "ranked": len(sources),
+        "returned": len(items),
+    }

@@ -47,7 +47,10 @@ TENSORS = {
     "CONTEXT_FEATURES": Tensor("FP64", (-1, -1), "[N, context features] encoded"),
     "QUERY": Tensor("FP32", (-1, -1), "[N, dim] of length 1"),
     "ROWS": Tensor("INT64", (-1, -1), "[N, most of FETCH] rows of the catalog, best first"),
-    "CANDIDATES": Tensor("INT64", (-1, -1), "[N, C] rows that were not seen, best first"),
+    "EXPLAIN": Tensor("BOOL", (-1,), "[N] says how it came about"),
+    "CANDIDATES": Tensor("INT64", (-1, -1), "[N, C] rows that were not seen, best first, then trending ones"),
+    "SOURCES": Tensor("UINT8", (-1, -1), "[N, C] sources: 1 retrieval, 2 trending, 3 both"),
+    "COUNTS": Tensor("INT64", (-1, -1), "[N, 2] rows retrieved, and seen among them"),
     "DEGRADED": Tensor("BOOL", (-1,), "[N] what was seen could not be read"),
     "ITEMS": Tensor("FP64", (-1, -1), "[N * C, item features]; of row 0 where padded"),
     "ITEM_FEATURES": Tensor("FP64", (-1, -1), "[N * C, item features] encoded"),
@@ -56,13 +59,14 @@ TENSORS = {
     "SCORES": Tensor("FP32", (-1,), "[N * C]"),
     "ORDER": Tensor("INT64", (-1, -1), "[N, K] rows of the reply, in order"),
     "ORDER_SCORES": Tensor("FP32", (-1, -1), "[N, K]"),
+    "POSITIONS": Tensor("INT64", (-1, -1), "[N, K] places of the reply's rows among the candidates"),
     REPLY: Tensor("UINT8", (1, -1), "replies, a line of JSON each, in the order of the requests"),
 }
 
 STAGES = {
     "context_preprocessor": Stage(
         (REQUEST,),
-        ("PROBLEMS", "USER_ID", "PERSON", "PLAIN", "COUNT", "TOP", "SEED", "FETCH", "CONTEXT"),
+        ("PROBLEMS", "USER_ID", "PERSON", "PLAIN", "COUNT", "TOP", "SEED", "FETCH", "EXPLAIN", "CONTEXT"),
     ),
     "feast_user_lookup": Stage(("USER_ID", "PERSON"), ("USER",)),
     "nvt_user_transform": Stage(("USER",), ("USER_FEATURES",)),
@@ -70,15 +74,21 @@ STAGES = {
     "query_tower": Stage(("USER_FEATURES",), ("QUERY",)),
     "faiss_retrieval": Stage(("QUERY", "FETCH"), ("ROWS",)),
     "filter_seen_items": Stage(
-        ("ROWS", "FETCH", "QUERY", "USER_ID", "PERSON", "PLAIN", "COUNT"), ("CANDIDATES", "DEGRADED")
+        ("ROWS", "FETCH", "QUERY", "USER_ID", "PERSON", "PLAIN", "COUNT", "USER"),
+        ("CANDIDATES", "SOURCES", "COUNTS", "DEGRADED"),
     ),
     "feast_item_lookup": Stage(("CANDIDATES",), ("ITEMS",)),
     "nvt_item_transform": Stage(("ITEMS",), ("ITEM_FEATURES",)),
     "multimodal_embedding_lookup": Stage(("ITEM_FEATURES",), ("ITEM_INPUTS",)),
     "unroll_features": Stage(("USER_FEATURES", "CONTEXT_FEATURES", "ITEM_INPUTS"), ("FEATURES",)),
     "dlrm_ranking": Stage(("FEATURES",), ("SCORES",)),
-    "softmax_sampling": Stage(("SCORES", "CANDIDATES", "TOP", "PLAIN", "SEED"), ("ORDER", "ORDER_SCORES")),
-    "item_id_decoder": Stage(("ORDER", "ORDER_SCORES", "DEGRADED", "PROBLEMS"), (REPLY,)),
+    "softmax_sampling": Stage(
+        ("SCORES", "CANDIDATES", "TOP", "PLAIN", "SEED"), ("ORDER", "ORDER_SCORES", "POSITIONS")
+    ),
+    "item_id_decoder": Stage(
+        ("ORDER", "ORDER_SCORES", "POSITIONS", "SOURCES", "COUNTS", "EXPLAIN", "DEGRADED", "PROBLEMS"),
+        (REPLY,),
+    ),
 }
 
 

@@ -8,10 +8,12 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
 from recstack_triton_templates import matrices
+from recstack_triton_templates.explain import Trace, told
 from recstack_triton_templates.graph import REPLY, REQUEST
 from recstack_triton_templates.lines import Asked, Reply, answered, read
 from recstack_triton_templates.package import Package
@@ -27,7 +29,9 @@ from recstack_triton_templates.stages.filter_seen_items import (
 )
 from recstack_triton_templates.stages.softmax_sampling import top
 from recstack_triton_templates.stages.transforms import Array
+from recstack_triton_templates.stages.trending import TrendingStore, mix
 from recstack_triton_templates.stages.unroll_features import unroll
+from recstack_triton_templates.trends import NO_TREND, Trend, Trends
 
 Tensors = Mapping[str, Array]
 PROBLEM_ROWS = 1
@@ -43,6 +47,7 @@ class Parts:
         seen: None: no filter.
         clock: seconds since 1970, UTC.
         retrieve: rows [n] of the retrieval stage for a query [1, D] and a number wanted, for the filter.
+        trending: None: retrieval is the only source.
     """
 
     def __init__(
@@ -52,9 +57,11 @@ class Parts:
         seen: SeenStore | None,
         clock: Callable[[], float],
         retrieve: Callable[[Array, int], Array],
+        *,
+        trending: TrendingStore | None = None,
     ) -> None:
         self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
-        self._retrieve = retrieve
+        self._retrieve, self._trending = retrieve, trending
 
     def warm(self, stage: str) -> None:
         """Read what the stage needs before the first request.
@@ -104,6 +111,7 @@ class Parts:
             "TOP": _integers([self._settings.top_k if one.k is None else one.k for one in requests]),
             "SEED": _integers([secrets.randbits(62) if one.seed is None else one.seed for one in requests]),
             "FETCH": _integers([first_fetch(c, f) for c, f in zip(counts, filtered, strict=True)]),
+            "EXPLAIN": np.array([one.explain for one in requests]),
             "CONTEXT": matrices.write_raw([one.context for one in whole]),
         }
 
@@ -142,19 +150,49 @@ class Parts:
     def filter_seen_items(self, tensors: Tensors) -> Tensors:
         """Candidates that were not seen; asks the retrieval again while there are too few."""
         ids = self._package.items.ids
-        candidates, degraded = [], []
-        for place, count in enumerate(tensors["COUNT"].tolist()):
+        candidates, sources, counts, degraded = [], [], [], []
+        for place, (count, trend) in enumerate(
+            zip(tensors["COUNT"].tolist(), self._trend(tensors), strict=True)
+        ):
             seen, down = self._seen_by(tensors, place)
+            trace = Trace(0.0)
             rows = tensors["ROWS"][place]
             rows = rows[rows >= 0]
+            trace.retrieved("faiss_retrieval", rows)
             if seen is None:
                 rows = rows[:count]
             else:
-                again = partial(self._retrieve, tensors["QUERY"][place : place + 1])
-                rows = unseen(rows, int(tensors["FETCH"][place]), again, ids, count=count, seen=seen)
+                again = partial(self._again, tensors["QUERY"][place : place + 1], trace)
+                rows = unseen(
+                    rows, int(tensors["FETCH"][place]), again, ids, count=count, seen=trace.watched(seen)
+                )
+            rows, source = mix(rows, trend.rows, ids, seen=seen, wanted=trend.wanted, count=count)
             candidates.append(rows)
-            degraded.append(down)
-        return {"CANDIDATES": matrices.pad(candidates, -1, "int64"), "DEGRADED": np.array(degraded)}
+            sources.append(source)
+            counts.append(trace.rounds)
+            degraded.append(down or trend.down)
+        return {
+            "CANDIDATES": matrices.pad(candidates, -1, "int64"),
+            "SOURCES": matrices.pad(sources, 0, "uint8"),
+            "COUNTS": np.array(counts, np.int64),
+            "DEGRADED": np.array(degraded),
+        }
+
+    def _again(self, query: Array, trace: Trace, wanted: int) -> Array:
+        rows = self._retrieve(query, wanted)
+        trace.retrieved("faiss_retrieval", rows)
+        return rows
+
+    @cached_property
+    def _trends(self) -> Trends | None:
+        store = self._trending
+        return None if store is None else Trends(store, self._settings, self._package.items.ids)
+
+    def _trend(self, tensors: Tensors) -> list[Trend]:
+        plain = tensors["PLAIN"].tolist()
+        if self._trends is None:
+            return [NO_TREND] * len(plain)
+        return self._trends.of(matrices.read_raw(tensors["USER"]), plain)
 
     def _seen_by(self, tensors: Tensors, place: int) -> tuple[Seen | None, bool]:
         if self._seen is None or tensors["PLAIN"][place] or not tensors["PERSON"][place]:
@@ -199,7 +237,7 @@ class Parts:
         candidates = tensors["CANDIDATES"]
         scores = tensors["SCORES"].reshape(candidates.shape)
         order = ordering(self._settings)
-        rows, own_scores = [], []
+        rows, own_scores, places = [], [], []
         for place, count in enumerate(tensors["TOP"].tolist()):
             there = candidates[place] >= 0
             own, own_score = candidates[place][there], scores[place][there]
@@ -210,9 +248,11 @@ class Parts:
                 positions = order(own_score, count, int(tensors["SEED"][place]), values)
             rows.append(own[positions])
             own_scores.append(own_score[positions])
+            places.append(positions)
         return {
             "ORDER": matrices.pad(rows, -1, "int64"),
             "ORDER_SCORES": matrices.pad(own_scores, 0, "float32"),
+            "POSITIONS": matrices.pad(places, -1, "int64"),
         }
 
     def item_id_decoder(self, tensors: Tensors) -> Tensors:
@@ -223,10 +263,26 @@ class Parts:
             items = self._package.decoder(
                 tensors["ORDER"][place][there], tensors["ORDER_SCORES"][place][there]
             )
-            return Reply(items, bool(tensors["DEGRADED"][place]))
+            return Reply(items, bool(tensors["DEGRADED"][place]), self._told(tensors, place, items))
 
         content = answered(json.loads(tensors["PROBLEMS"].tobytes()), reply)
         return {REPLY: matrices.to_bytes(content)[None]}
+
+    def _told(self, tensors: Tensors, place: int, items: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """How the reply came about; times are Triton's to tell, by model."""
+        if not tensors["EXPLAIN"][place]:
+            return None
+        sources, order = tensors["SOURCES"][place], tensors["POSITIONS"][place]
+        retrieved, seen = tensors["COUNTS"][place].tolist()
+        counts = told(
+            items,
+            order[order >= 0],
+            sources[sources > 0],
+            catalog=len(self._package.items.ids),
+            retrieved=retrieved,
+            seen=seen,
+        )
+        return {"stages": {}, "candidates": counts}
 
 
 def _integers(values: list[int]) -> Array:

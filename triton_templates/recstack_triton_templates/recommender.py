@@ -1,7 +1,7 @@
 """The fused graph: all stages of the requests of one call, in order."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +22,9 @@ from recstack_triton_templates.stages.filter_seen_items import (
 )
 from recstack_triton_templates.stages.softmax_sampling import Ordering, top
 from recstack_triton_templates.stages.transforms import Array
+from recstack_triton_templates.stages.trending import TrendingStore, mix
 from recstack_triton_templates.stages.unroll_features import unroll
+from recstack_triton_templates.trends import NO_TREND, Trend, Trends
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Run:
 class Recommender:
     """One version, loaded: answers requests. ``seen`` None: no filter. ``clock``: seconds since 1970, UTC.
 
+    ``trending`` None: retrieval is the only source.
+
     Raises:
         ValueError: the settings name a feature that the package has not.
     """
@@ -46,8 +50,11 @@ class Recommender:
         settings: ServingSettings,
         seen: SeenStore | None,
         clock: Callable[[], float],
+        *,
+        trending: TrendingStore | None = None,
     ) -> None:
         self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
+        self._trends = None if trending is None else Trends(trending, settings, package.items.ids)
         self._ordering, self._values = ordering(settings), capped_values(settings, package)
 
     def run(self, contents: Sequence[bytes]) -> Run:
@@ -103,9 +110,11 @@ class Recommender:
         trace.lap("nvt_context_transform")
         queries = package.query_tower(user)
         trace.lap("query_tower")
-        saw = [self._seen_by(one.request, trace) for one in asked]
+        saw = [self._seen_by(one.request) for one in asked]
         trace.lap("filter_seen_items")
-        candidates = self._candidates([one.request for one in asked], queries, saw, trace)
+        requests = [one.request for one in asked]
+        trends = self._trending(requests, known)
+        candidates, sources = self._candidates(requests, queries, saw, trends, trace)
         rows = np.concatenate(candidates)
         items = package.items(rows)
         trace.lap("feast_item_lookup")
@@ -115,15 +124,15 @@ class Recommender:
         scores = package.ranker(features, len(rows))
         trace.lap("dlrm_ranking")
         replies, start = [], 0
-        for one, own, (_, degraded) in zip(asked, candidates, saw, strict=True):
+        for place, (one, own, (_, degraded)) in enumerate(zip(asked, candidates, saw, strict=True)):
             own_scores = scores[start : start + len(own)]
             start += len(own)
             order = self._order(own, own_scores, one.request)
             trace.lap("softmax_sampling")
             decoded = package.decoder(own[order], own_scores[order])
             trace.lap("item_id_decoder")
-            explained = trace.explain(decoded, order, len(own), len(package.items.ids))
-            replies.append(Reply(decoded, degraded, explained))
+            explained = trace.explain(decoded, order, sources[place], len(package.items.ids))
+            replies.append(Reply(decoded, degraded or trends[place].down, explained))
         for stage, milliseconds in trace.stages.items():
             times[stage] = times.get(stage, 0.0) + milliseconds
         return replies
@@ -131,11 +140,11 @@ class Recommender:
     def _filtered(self, request: Request) -> bool:
         return self._seen is not None and request.user_id is not None and not request.plain
 
-    def _seen_by(self, request: Request, trace: Watch) -> tuple[Seen | None, bool]:
+    def _seen_by(self, request: Request) -> tuple[Seen | None, bool]:
         if self._seen is None or request.user_id is None or not self._filtered(request):
             return None, False
         try:
-            return trace.watched(self._seen.of(request.user_id)), False
+            return self._seen.of(request.user_id), False
         except SeenUnavailable:
             return None, True
 
@@ -144,14 +153,15 @@ class Recommender:
         requests: Sequence[Request],
         queries: Array,
         saw: Sequence[tuple[Seen | None, bool]],
+        trends: Sequence[Trend],
         trace: Watch,
-    ) -> list[Array]:
-        """Rows of the catalog for each request; the index is searched once for all."""
+    ) -> tuple[list[Array], list[Array]]:
+        """Rows of the catalog for each request and their sources; the index is searched once for all."""
         retrieval, ids = self._package.retrieval, self._package.items.ids
         counts = [one.candidates or self._settings.candidates for one in requests]
         wanted = [first_fetch(c, self._filtered(one)) for c, one in zip(counts, requests, strict=True)]
         found = retrieval(queries, wanted)
-        result = []
+        result, sources = [], []
         for place, (count, fetched, (seen, _)) in enumerate(zip(counts, wanted, saw, strict=True)):
             rows = found[place]
             trace.retrieved("faiss_retrieval", rows)
@@ -159,10 +169,18 @@ class Recommender:
                 rows = rows[:count]
             else:
                 again = partial(self._again, queries[place : place + 1], trace)
-                rows = unseen(rows, fetched, again, ids, count=count, seen=seen)
+                rows = unseen(rows, fetched, again, ids, count=count, seen=trace.watched(seen))
+            trend = trends[place]
+            rows, source = mix(rows, trend.rows, ids, seen=seen, wanted=trend.wanted, count=count)
             trace.lap("filter_seen_items")
             result.append(rows)
-        return result
+            sources.append(source)
+        return result, sources
+
+    def _trending(self, requests: Sequence[Request], users: Sequence[Mapping[str, Array]]) -> list[Trend]:
+        if self._trends is None:
+            return [NO_TREND] * len(requests)
+        return self._trends.of(users, [one.plain for one in requests])
 
     def _again(self, query: Array, trace: Watch, wanted: int) -> Array:
         """Another round of retrieval, as too few of the last were unseen."""

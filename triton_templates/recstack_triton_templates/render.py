@@ -12,8 +12,8 @@ entry's folder, so that the same settings give the same files.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from recstack_triton_templates.graph import FUSED, REPLY, REQUEST, STAGES, TENSORS, TIMES, Stage, part_name
 
@@ -44,7 +44,8 @@ class ServingSettings:
 
     ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``tensorrt`` counts there.
     Instances, batches and queue are those of the fused graph. ``max_per_value`` counts when
-    ``max_per_value_feature`` is given.
+    ``max_per_value_feature`` is given. ``trending_by``: columns of items that have lists, by the column of
+    users that holds the same values.
     """
 
     graph: str = "fused"
@@ -65,6 +66,14 @@ class ServingSettings:
     seen_ttl_seconds: int = 518_400
     seen_capacity: int = 1000
     seen_error_rate: float = 0.01
+    trending_candidates: int = 0
+    trending_cold_candidates: int = 0
+    trending_by: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def trending(self) -> bool:
+        """Whether any request gets trending items."""
+        return self.trending_candidates > 0 or self.trending_cold_candidates > 0
 
 
 def model_name(version: str) -> str:

@@ -24,7 +24,7 @@ class TritonPythonModel:
         here = place(args)
         loaded = package.load(here.package, here.device)
         triton.Logger.log_info(f"{args['model_name']}: networks run on {loaded.ranker.provider}")
-        self._recommender = Recommender(loaded, here.settings, here.seen, time.time)
+        self._recommender = Recommender(loaded, here.settings, here.seen, time.time, trending=here.trending)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, all answered in one run; an error of one is not the others'."""

@@ -22,7 +22,8 @@ class TritonPythonModel:
         here = place(args)
         self._inputs = STAGES[here.stage].inputs
         self._retrieval = part_name("faiss_retrieval", here.version)
-        parts = Parts(Package(here.package, here.device), here.settings, here.seen, time.time, self._retrieve)
+        package = Package(here.package, here.device)
+        parts = Parts(package, here.settings, here.seen, time.time, self._retrieve, trending=here.trending)
         parts.warm(here.stage)
         self._call = getattr(parts, here.stage)
 

@@ -459,4 +459,14 @@ def serving_settings(stack: Stack) -> ServingSettings:
         seen_ttl_seconds=spec.seen_filter.ttl_seconds,
         seen_capacity=spec.seen_filter.capacity,
         seen_error_rate=spec.seen_filter.error_rate,
+        trending_candidates=spec.trending.candidates,
+        trending_cold_candidates=spec.trending.cold_candidates,
+        trending_by=trending_by(stack),
     )
+
+
+def trending_by(stack: Stack) -> dict[str, str]:
+    """Column of items that has trending lists, by the column of users that holds a value of it."""
+    features, by = stack.spec.features, stack.spec.serving.trending.by
+    columns = {one.column for one in features.item if by is None or one.name in by}
+    return {one.column: one.most_frequent for one in features.user if one.most_frequent in columns}

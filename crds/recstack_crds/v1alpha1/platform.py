@@ -115,6 +115,26 @@ class Diversity(ApiModel):
     )
 
 
+class Trending(ApiModel):
+    """What many people look at now, counted from events."""
+
+    by: list[Column] | None = Field(
+        None,
+        max_length=8,
+        description="Item features (features.item, of one Categorify) by whose values it is counted, too. "
+        "Left out: those of the columns that user features have as mostFrequent.",
+    )
+    candidates: int = Field(
+        0, ge=0, le=10_000, description="How many of a known user's candidates are trending items; 0: none."
+    )
+    cold_candidates: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="The same for somebody anonymous or unknown, of whom retrieval knows nothing.",
+    )
+
+
 class Serving(ApiModel):
     """The pods that answer."""
 
@@ -144,6 +164,7 @@ class Serving(ApiModel):
     memory: Quantity = Field("2Gi", description="Memory limit of a pod's Triton.")
     diversity: Diversity = Field(default_factory=Diversity, description="Ordering.")
     seen_filter: SeenFilter = Field(default_factory=SeenFilter, description="Filtering.")
+    trending: Trending = Field(default_factory=Trending, description="Trending items.")
 
 
 class Autoscaling(ApiModel):

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,44 @@ from recstack_triton_templates.recommender import Recommender
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.stages.filter_seen_items import Seen, SeenUnavailable
 from recstack_triton_templates.stages.transforms import Array
+from recstack_triton_templates.stages.trending import TrendingUnavailable
+from recstack_triton_templates.trending_keys import TrendingKeys
 
 from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage
 
 NUMPY = {"UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_, "FP32": np.float32, "FP64": np.float64}
 SEEN = {1: range(1000, 1100), 2: range(1000, 1399), 3: range(1000, 1400)}
 """What users saw; the store is down for user 4."""
+
+
+LISTS = {
+    "everywhere": [1399, 1000, 7, 1398, 1001, *range(1300, 1340)],
+    "F": [1200, 1000, 1201],
+    "M": [1210, 1399],
+}
+"""Ids, one of no item; by gender for those of whom it is known."""
+TRENDING: dict[str, Any] = {
+    "trending_candidates": 6,
+    "trending_cold_candidates": 15,
+    "trending_by": {"gender": "item_gender"},
+}
+
+
+class Lists:
+    """Trending lists in memory; None: down."""
+
+    keys = TrendingKeys("shop/retail")
+
+    def __init__(self, ids: Mapping[str, Sequence[int]] | None) -> None:
+        self._lists = ids and {
+            self.keys.everywhere() if name == "everywhere" else self.keys.among("item_gender", name): one
+            for name, one in ids.items()
+        }
+
+    def lists(self, names: Sequence[str], count: int) -> list[Array]:
+        if self._lists is None:
+            raise TrendingUnavailable("down")
+        return [np.array(self._lists.get(name, ()), np.int64)[:count] for name in names]
 
 
 class Store:
@@ -47,9 +79,11 @@ SCHEMAS = {"retail": RETAIL, "films": FILMS}
 class Ensemble:
     """Each stage with a package and an object of its own, as in processes; asked to what Triton asks for."""
 
-    def __init__(self, folder: Path, settings: ServingSettings) -> None:
+    def __init__(self, folder: Path, settings: ServingSettings, lists: Lists | None = None) -> None:
         self.parts = {
-            stage: Parts(Package(folder), settings, Store(), lambda: float(NOW), self._retrieve)
+            stage: Parts(
+                Package(folder), settings, Store(), lambda: float(NOW), self._retrieve, trending=lists
+            )
             for stage in STAGES
         }
         self.again = 0
@@ -87,7 +121,15 @@ def _requests() -> list[dict[str, Any]]:
         {"device_type": "tablet", "timestamp": NOW + 9999},
     ]
     return [
-        {"user_id": user, "k": k, "candidates": candidates, "context": context, "seed": 5, "plain": plain}
+        {
+            "user_id": user,
+            "k": k,
+            "candidates": candidates,
+            "context": context,
+            "seed": 5,
+            "plain": plain,
+            "explain": k == 500,
+        }
         for (user, context), (k, candidates, plain) in itertools.product(
             itertools.product(users, contexts), [(5, 40, False), (500, 450, False), (30, 20, True)]
         )
@@ -106,14 +148,17 @@ CAPPED = {"diversity": True, "temperature": 0.2, "max_per_value": 2}
         ("films", CAPPED | {"max_per_value_feature": "genre"}),
         ("IVF", {}),
         ("HNSW", {}),
+        ("retail", TRENDING),
+        ("IVF", TRENDING | {"trending_by": {}}),
     ],
 )
 def test_equals_the_fused_graph(
     folders: dict[str, Path], schema: str, more: dict[str, Any], batch: int
 ) -> None:
     settings = ServingSettings(**more)
-    ensemble = Ensemble(folders[schema], settings)
-    fused = Recommender(load(folders[schema]), settings, Store(), lambda: float(NOW))
+    lists = Lists(LISTS) if settings.trending else None
+    ensemble = Ensemble(folders[schema], settings, lists)
+    fused = Recommender(load(folders[schema]), settings, Store(), lambda: float(NOW), trending=lists)
     lines = [json.dumps(one) for one in _requests()]
     lines[3] = '{"nonsense": 1}'
     for start in range(0, len(lines), batch):
@@ -127,9 +172,39 @@ def test_equals_the_fused_graph(
                 [(i["id"], i["title"]) for i in each.get("items", [])] for each in (reply, expected)
             )
             assert pairs == wanted
+            told, wanted_told = (
+                (
+                    each.get("explain", {}).get("candidates"),
+                    [(i.get("source"), i.get("source_rank")) for i in each.get("items", [])],
+                )
+                for each in (reply, expected)
+            )
+            assert told == wanted_told
             scores = [[i["score"] for i in each.get("items", [])] for each in (reply, expected)]
             np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
     assert ensemble.again > 0
+
+
+@pytest.mark.parametrize("graph", ["fused", "ensemble"])
+def test_trending_lists_that_are_empty_or_down(folders: dict[str, Path], graph: str) -> None:
+    settings = ServingSettings(**TRENDING)
+
+    def answer(content: bytes, lists: Lists | None) -> dict[str, Any]:
+        if graph == "ensemble":
+            return _replies(Ensemble(folders["retail"], settings, lists).answer(content))[0]
+        return _replies(
+            Recommender(
+                load(folders["retail"]), settings, Store(), lambda: float(NOW), trending=lists
+            ).answer(content)
+        )[0]
+
+    for asked in (b'{"user_id": 11, "candidates": 20}', b'{"candidates": 20}'):
+        without = answer(asked, None)
+        assert answer(asked, Lists({})) == without
+        assert answer(asked, Lists(None)) == without | {"degraded": True}
+        assert answer(asked, Lists(LISTS)) != without
+    plain = b'{"user_id": 11, "plain": true}'
+    assert answer(plain, Lists(None)) == answer(plain, None)
 
 
 def _replies(content: bytes) -> list[dict[str, Any]]:

@@ -189,6 +189,7 @@ def test_explain_tells_how_without_changing_what(make: Make, seen: int) -> None:
         "catalog": RETAIL.items,
         "retrieved": 100,
         "seen_filtered": seen,
+        "trending": 0,
         "ranked": 50,
         "returned": 7,
     }
