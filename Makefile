@@ -6,13 +6,13 @@ CACHE ?= $(HOME)/.cache/recstack
 export RECSTACK_CACHE := $(CACHE)
 VENV := $(CACHE)/venvs/dev-$(shell cat requirements/dev.lock requirements/tools.lock | sha256sum | cut -c1-16)
 PY := $(VENV)/bin/python
-ROOTS := cli operator controllers crds triton_templates gateway lab demo training_images/merlin
+ROOTS := cli operator controllers crds triton_templates gateway lab demo training_images/merlin training_images/feast
 PACKAGES := $(foreach root,$(ROOTS),$(wildcard $(root)/recstack_*))
 empty :=
 space := $(empty) $(empty)
 export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint verify unit training serving programs images integration e2e demo generate format clean
+.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo generate format clean
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -24,12 +24,15 @@ $(VENV)/.done:
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.lock
 	@touch $@
 
-# Environments of two images, with pytest on top: their code is tested with the packages that it runs with.
+# Environments of three images, with pytest on top: their code is tested with the packages that it runs with.
 SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock | sha256sum | cut -c1-16)
 TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+FEAST := $(CACHE)/venvs/feast-$(shell cat training_images/feast/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
 $(SERVING)/.done: LOCKS := gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock
 $(TRAINING)/.done: LOCKS := training_images/merlin/requirements.lock requirements/pytest.lock
-$(SERVING)/.done $(TRAINING)/.done: | $(VENV)/.done
+# The image's packages last: pytest's are held to those of the other two, whose numpy is older.
+$(FEAST)/.done: LOCKS := requirements/pytest.lock training_images/feast/requirements.lock
+$(SERVING)/.done $(TRAINING)/.done $(FEAST)/.done: | $(VENV)/.done
 	@echo "==> Python environment in $(@D)"
 	@rm -rf $(@D) && python3.11 -m venv $(@D)
 	@for lock in $(LOCKS); do $(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $$lock; done
@@ -40,6 +43,7 @@ install: $(VENV)/.done  ## Install what the other targets need (idempotent, cach
 lint: install  ## ruff, mypy --strict
 	@echo "==> ruff"; $(VENV)/bin/ruff check .; $(VENV)/bin/ruff format --check .
 	@echo "==> mypy"; $(VENV)/bin/mypy $(PACKAGES) tests benchmarks training_images/merlin/tests
+	@MYPYPATH=training_images/feast/tests $(VENV)/bin/mypy training_images/feast/tests
 
 verify: install  ## Generated files are up to date, imports point down
 	@echo "==> generated files"; $(PY) -m recstack_crds.generate --check && $(PY) -m recstack_crds.docs --check
@@ -50,6 +54,9 @@ unit: install  ## Unit and golden tests, seconds
 
 training: $(TRAINING)/.done  ## The training steps with real Merlin
 	@echo "==> training steps"; $(TRAINING)/bin/python -m pytest training_images/merlin/tests
+
+feast: $(FEAST)/.done  ## The feature store's commands with the real Feast and a real Valkey
+	@echo "==> feature store"; $(FEAST)/bin/python -m pytest training_images/feast/tests
 
 serving: $(SERVING)/.done  ## Stages and gateway with a real Triton and a real Valkey
 	@echo "==> serving"; $(SERVING)/bin/python -m pytest tests/serving
@@ -66,7 +73,7 @@ integration: images  ## Operator and CRDs on a real API server; the lab itself
 e2e: images  ## The stories on a real cluster with real pods
 	@echo "==> end to end"; $(PY) -m pytest -s tests/e2e
 
-test: lint verify unit integration serving training e2e  ## Everything that CI runs
+test: lint verify unit integration serving training feast e2e  ## Everything that CI runs
 
 demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
 	@$(PY) -m recstack_demo

@@ -31,7 +31,7 @@ from recstack_crds.v1alpha1.models import StackTraining
 
 from recstack_cli.changes import Change, changes
 
-SETTINGS = Settings(Images("training", "serving", "valkey"), "IfNotPresent", "recstack-system")
+SETTINGS = Settings(Images("training", "serving", "valkey", "feast"), "IfNotPresent", "recstack-system")
 """The installation's own stay the same over an apply, so that any will do for both sides."""
 NOBODY = valkey.Credentials("default", "")
 _TOLD = frozenset({"template", "replicas", "volumeClaimTemplates"})

@@ -10,6 +10,7 @@ class Images:
     training: str
     serving: str
     valkey: str
+    feast: str
 
 
 @dataclass(frozen=True)

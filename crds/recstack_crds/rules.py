@@ -12,7 +12,15 @@ from recstack_crds.v1alpha1.data import Source
 from recstack_crds.v1alpha1.features import Features, Operator
 from recstack_crds.v1alpha1.models import Evaluation, Gate, Index, Ranking, StackTraining
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
-from recstack_crds.v1alpha1.platform import Artifacts, Autoscaling, ManagedValkey, Serving, Valkey
+from recstack_crds.v1alpha1.platform import (
+    Artifacts,
+    Autoscaling,
+    ManagedValkey,
+    Offline,
+    Serving,
+    Stores,
+    Valkey,
+)
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec, RecommenderStackStatus
 from recstack_crds.v1alpha1.rollout import Canary, Rollout, Strategy
 
@@ -86,6 +94,14 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
     ),
     Valkey: (_rule("!(has(self.managed) && has(self.external))", "set at most one of managed and external"),),
     Artifacts: (_rule("!(has(self.volume) && has(self.s3))", "set at most one of volume and s3"),),
+    Offline: (_rule("!(has(self.files) && has(self.athena))", "set at most one of files and athena"),),
+    Stores: (
+        _rule(
+            "!has(self.feast) || !has(self.feast.offline) || !has(self.feast.offline.athena) || "
+            "(has(self.artifacts) && has(self.artifacts.s3) && !has(self.artifacts.s3.endpoint))",
+            "feast.offline.athena reads the artifacts' files: set artifacts.s3, without endpoint",
+        ),
+    ),
     Operator: (
         _rule(
             "self.op != 'Bucketize' || (has(self.boundaries) && size(self.boundaries) > 0)",

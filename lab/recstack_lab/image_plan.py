@@ -81,6 +81,14 @@ IMAGES = (
             "triton_templates/recstack_triton_templates",
         ),
     ),
+    Image(
+        "feast",
+        "training_images/feast/Containerfile",
+        Environment(
+            "training_images/feast/Containerfile.dependencies", "training_images/feast/requirements.lock"
+        ),
+        ("training_images/feast/recstack_feast",),
+    ),
 )
 
 

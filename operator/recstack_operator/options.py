@@ -43,12 +43,13 @@ def parse(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os
     flag("--training-image", "RECSTACK_TRAINING_IMAGE", None, "image of the training steps")
     flag("--serving-image", "RECSTACK_SERVING_IMAGE", None, "image of Triton and its gateway")
     flag("--valkey-image", "RECSTACK_VALKEY_IMAGE", None, "image of Valkey")
+    flag("--feast-image", "RECSTACK_FEAST_IMAGE", None, "image of Feast's Jobs")
     flag("--image-pull-policy", "RECSTACK_IMAGE_PULL_POLICY", "IfNotPresent", "of all those")
     flag("--image-pull-secrets", "RECSTACK_IMAGE_PULL_SECRETS", "", "Secrets of theirs, comma separated")
     flag("--port", "RECSTACK_PORT", "9090", "of /metrics, /healthz and /readyz")
     flag("--log-level", "RECSTACK_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     found = parser.parse_args(argv)
-    images = Images(found.training_image, found.serving_image, found.valkey_image)
+    images = Images(found.training_image, found.serving_image, found.valkey_image, found.feast_image)
     return Options(
         namespaces=tuple(found.namespace or namespaces),
         settings=Settings(

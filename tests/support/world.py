@@ -14,7 +14,9 @@ from recstack_controllers.resources.stack import read_stack
 from recstack_controllers.resources.steps import Step
 from recstack_controllers.settings import Images, Outcome, Settings
 
-SETTINGS = Settings(Images("training:1", "serving:1", "valkey:1"), "IfNotPresent", "recstack-system")
+SETTINGS = Settings(
+    Images("training:1", "serving:1", "valkey:1", "feast:1"), "IfNotPresent", "recstack-system"
+)
 SPACE, STACK = "shop", "retail"
 METRICS = {"recall@10": 0.2, "auc": 0.8, "ndcg@10": 0.1, "recall@10/popularity": 3.0}
 
@@ -92,7 +94,7 @@ class World:
             ended += 1
             labels = job["metadata"]["labels"]
             step, version = labels.get(names.STEP), labels.get(names.VERSION)
-            result: Manifest = {"step": step, "computeSeconds": 1.5, "metrics": {}}
+            result: Manifest = {"step": step or "features", "computeSeconds": 1.5, "metrics": {}}
             if step == Step.EVALUATE:
                 result |= {"metrics": METRICS, "gates": self.told_gates}
             if step == Step.PACKAGE:

@@ -91,6 +91,21 @@ def job(version_name: str, step: str) -> str:
     return f"{version_name}-{step}"
 
 
+def feast(stack: str) -> str:
+    """Feast's repository, the CronJob of its increments, and the network policy of its Jobs."""
+    return f"{stack}-feast"
+
+
+def feast_job(stack: str, content: str, runs: int) -> str:
+    """Job that applies a repository; ``runs`` tells it from one that applied the same before."""
+    return f"{stack}-feast-{content}-{runs}"
+
+
+def feast_deletion(stack: str) -> str:
+    """Job that deletes a stack's rows from the online store."""
+    return f"{stack}-delete-features"
+
+
 def cleanup(stack: str) -> str:
     """Job that deletes a stack's packages."""
     return f"{stack}-delete-packages"

@@ -15,6 +15,7 @@ from recstack_controllers.resources.job import CONTAINER
 from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE
 
 OUT_OF_MEMORY_EXIT_CODE = 137
+TRAINING_MEMORY = "spec.training.memory"
 BAD_WAITS = frozenset(
     {
         "ImagePullBackOff",
@@ -87,8 +88,8 @@ class JobReport:
     wall: float | None = None
 
 
-def read(job: Manifest, pods: Sequence[Manifest], memory: str) -> JobReport:
-    """Judge ``job`` by its conditions; ``memory`` is the limit that its pods had."""
+def read(job: Manifest, pods: Sequence[Manifest], memory: str, knob: str = TRAINING_MEMORY) -> JobReport:
+    """Judge ``job`` by its conditions; ``memory`` is its pods' limit, ``knob`` the field that sets it."""
     status = job.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or [] if c["status"] == "True"}
     own = [pod for pod in pods if _owned(pod, job)]
@@ -96,7 +97,7 @@ def read(job: Manifest, pods: Sequence[Manifest], memory: str) -> JobReport:
     if "Complete" in conditions:
         return _succeeded(job, status, own)
     if "Failed" in conditions:
-        failure = _failed(job, conditions["Failed"], own, memory)
+        failure = _failed(job, conditions["Failed"], own, memory, knob)
         return JobReport(JobState.FAILED, failure=failure, result_lost=not own)
     return JobReport(JobState.RUNNING, message=_progress(job, status, own))
 
@@ -131,7 +132,7 @@ def _succeeded(job: Manifest, status: Manifest, pods: Sequence[Manifest]) -> Job
         return JobReport(JobState.FAILED, failure=failure, wall=wall)
 
 
-def _failed(job: Manifest, condition: Manifest, pods: Sequence[Manifest], memory: str) -> Failure:
+def _failed(job: Manifest, condition: Manifest, pods: Sequence[Manifest], memory: str, knob: str) -> Failure:
     name, why = job["metadata"]["name"], condition.get("reason", "Failed")
     if not pods:
         return Failure(
@@ -145,17 +146,17 @@ def _failed(job: Manifest, condition: Manifest, pods: Sequence[Manifest], memory
     if code == BAD_INPUT_EXIT_CODE:
         return _bad_input(name, end.get("message", ""))
     if end.get("reason") == "OOMKilled" or code == OUT_OF_MEMORY_EXIT_CODE:
+        smaller = " or lower spec.models.*.batchSize" if knob == TRAINING_MEMORY else ""
         return Failure(
             "OutOfMemory",
-            f"Job {name} used more than its {memory} of memory: raise spec.training.memory of the stack "
-            "or lower spec.models.*.batchSize.",
+            f"Job {name} used more than its {memory} of memory: raise {knob} of the stack{smaller}.",
         )
     if (last.get("status") or {}).get("reason") == "Evicted":
         text = last["status"].get("message", "").strip()
         return Failure(
             "Evicted",
             f"Job {name} was evicted from its node: {text} Give the nodes more room or raise "
-            "spec.training.memory of the stack, then delete the Job to try again.",
+            f"{knob} of the stack, then delete the Job to try again.",
         )
     lines = [line for line in end.get("message", "").splitlines() if line.strip()]
     detail = f" Its last words: {lines[-1][:300]}" if lines else ""

@@ -1,6 +1,6 @@
 """The end of a stack: packages that garbage collection cannot reach are deleted before it goes."""
 
-from recstack_crds.v1alpha1.platform import DeletionPolicy
+from recstack_crds.v1alpha1.platform import DeletionPolicy, Feast
 
 from recstack_controllers import kinds
 from recstack_controllers.kit import names
@@ -8,15 +8,16 @@ from recstack_controllers.kit.apply import apply
 from recstack_controllers.kit.cluster import Cluster, Manifest
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.recommenderstack import secrets
-from recstack_controllers.resources import cleanup
+from recstack_controllers.resources import cleanup, feast
 from recstack_controllers.resources.stack import Stack
 
 POLL = 3.0
 
 
 def wanted(stack: Stack) -> bool:
-    """Whether the stack may not go before its packages have."""
-    return stack.spec.deletion_policy is DeletionPolicy.DELETE and cleanup.needed(stack)
+    """Whether the stack may not go before its packages and its rows in Valkey have."""
+    beyond = cleanup.needed(stack) or feast.outlives(stack)
+    return stack.spec.deletion_policy is DeletionPolicy.DELETE and beyond
 
 
 async def guard(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
@@ -38,7 +39,11 @@ async def proceed(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
         return live
     if wanted(stack):
         await _stop_training(cluster, stack)
-        await _delete_packages(cluster, stack)
+        await _stop_materialization(cluster, stack)
+        if stack.spec.stores.feast is not None and feast.outlives(stack):
+            await _delete_features(cluster, stack, stack.spec.stores.feast)
+        if cleanup.needed(stack):
+            await _delete_packages(cluster, stack)
     return await _finalizer(cluster, live, present=False)
 
 
@@ -54,22 +59,68 @@ async def _stop_training(cluster: Cluster, stack: Stack) -> None:
         raise Waiting("Deleting", "Training is being stopped; then the packages are deleted.", POLL)
 
 
+async def _stop_materialization(cluster: Cluster, stack: Stack) -> None:
+    # An increment that still runs could write rows, or the registry, after they were deleted.
+    labels = names.selector(stack.name, feast.COMPONENT)
+    found = [await cluster.get(kinds.CRON_JOB, stack.namespace, names.feast(stack.name))]
+    end = names.feast_deletion(stack.name)
+    jobs = [
+        job
+        for job in await cluster.list(kinds.JOB, stack.namespace, labels)
+        if job["metadata"]["name"] != end
+    ]
+    for kind, some in ((kinds.CRON_JOB, found), (kinds.JOB, jobs)):
+        for one in some:
+            if one is not None and not one["metadata"].get("deletionTimestamp"):
+                await cluster.delete(kind, stack.namespace, one["metadata"]["name"], "Foreground")
+    if jobs or found != [None]:
+        raise Waiting("Deleting", "Materialization is being stopped; then the features are deleted.", POLL)
+
+
+async def _delete_features(cluster: Cluster, stack: Stack, declared: Feast) -> None:
+    if await cluster.get(kinds.CONFIG_MAP, stack.namespace, names.feast(stack.name)) is None:
+        return  # no version came so far, so there is nothing; and the Job would wait for its repository
+    name = names.feast_deletion(stack.name)
+    await _ended(
+        cluster,
+        stack,
+        feast.deletion(stack, declared),
+        progress=f"Job {name} deletes the features in Valkey.",
+        reason="FeaturesNotDeleted",
+        trouble=f"Job {name} could not delete the features in Valkey",
+    )
+
+
 async def _delete_packages(cluster: Cluster, stack: Stack) -> None:
     await secrets.require_s3(cluster, stack.namespace, stack.artifacts_s3, "spec.stores.artifacts.s3")
     name = names.cleanup(stack.name)
-    job = await apply(cluster, kinds.JOB, cleanup.job(stack))
+    await _ended(
+        cluster,
+        stack,
+        cleanup.job(stack),
+        progress=f"Job {name} deletes the packages in {stack.artifacts_uri}.",
+        reason="PackagesNotDeleted",
+        trouble=f"Job {name} could not delete the packages in {stack.artifacts_uri}",
+    )
+
+
+async def _ended(
+    cluster: Cluster, stack: Stack, wanted: Manifest, *, progress: str, reason: str, trouble: str
+) -> None:
+    """Run a Job to its end."""
+    name = wanted["metadata"]["name"]
+    job = await apply(cluster, kinds.JOB, wanted)
     conditions = {
         c["type"] for c in (job.get("status") or {}).get("conditions") or [] if c["status"] == "True"
     }
     if "Failed" in conditions:
         raise Stalled(
-            "PackagesNotDeleted",
-            f"Job {name} could not delete the packages in {stack.artifacts_uri}: "
-            f"see `kubectl logs job/{name}`, then delete the Job to try again, "
+            reason,
+            f"{trouble}: see `kubectl logs job/{name}`, then delete the Job to try again, "
             "or set spec.deletionPolicy to Retain to leave them.",
         )
     if "Complete" not in conditions:
-        raise Waiting("Deleting", f"Job {name} deletes the packages in {stack.artifacts_uri}.", POLL)
+        raise Waiting("Deleting", progress, POLL)
 
 
 async def _finalizer(cluster: Cluster, live: Manifest, *, present: bool) -> Manifest:

@@ -9,6 +9,7 @@ from typing import Any
 
 from recstack_crds.v1alpha1 import RecommenderStackStatus
 from recstack_crds.v1alpha1.platform import GpuRuntime
+from recstack_crds.v1alpha1.recommenderstack import FeastStatus
 from recstack_triton_templates.render import ServingSettings, render
 
 from recstack_controllers import kinds, proof
@@ -20,7 +21,7 @@ from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, K
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.proof import Proof, Verdict
-from recstack_controllers.recommenderstack import deletion, schedules, secrets, status, versions
+from recstack_controllers.recommenderstack import deletion, features, schedules, secrets, status, versions
 from recstack_controllers.recommenderstack import progress as progressing
 from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
 from recstack_controllers.recommenderstack.rollout import advance
@@ -113,6 +114,7 @@ class _Run:
         plan, found = await self._plan(stack, seen)
         await self._pods(stack, seen, credentials)
         self._tell_model(stack, seen, plan, found)
+        await self._features(stack, seen)
         self._stage = "ModelReady"
         await self._version(stack, seen)
         self._stage = ""
@@ -276,6 +278,24 @@ class _Run:
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": replicas},
             REPLICAS_MANAGER,
         )
+
+    async def _features(self, stack: Stack, seen: Observed) -> None:
+        """The feature store, when one is declared; what it holds stays when it no longer is."""
+        feast = stack.spec.stores.feast
+        if feast is None:
+            for kind in (kinds.CRON_JOB, kinds.NETWORK_POLICY):
+                await self._remove(stack, kind, names.feast(self._name))
+            self._conditions.remove("FeaturesReady")
+            self._fields["feast"] = None
+            return
+        before = self._before.feast or FeastStatus()
+        found = await features.proceed(self._cluster, stack, feast, seen.known, before)
+        if found.status.applied_digest != before.applied_digest:
+            self.tell("Normal", "FeaturesApplied", found.fact[2])
+        self._conditions.set("FeaturesReady", *found.fact)
+        self._fields["feast"] = found.status
+        if found.stalled:
+            self._stalled = self._stalled or "FeaturesReady"
 
     async def _version(self, stack: Stack, seen: Observed) -> None:
         """The recipe's ModelVersion, made once: what exists is immutable, a scheduled run will do."""

@@ -25,14 +25,18 @@ def serving(stack: Stack) -> Manifest:
 
 
 def valkey(stack: Stack) -> Manifest:
-    """Valkey's port for the stack's own serving pods."""
+    """Valkey's port for the stack's own serving pods, and for the Jobs that fill the online store."""
+    clients = ["serving", *(["features"] if stack.spec.stores.feast is not None else [])]
     return _policy(
         stack,
         names.valkey(stack.name),
         "valkey",
         [
             {
-                "from": [{"podSelector": {"matchLabels": names.selector(stack.name, "serving")}}],
+                "from": [
+                    {"podSelector": {"matchLabels": names.selector(stack.name, component)}}
+                    for component in clients
+                ],
                 "ports": [{"port": names.VALKEY_PORT, "protocol": "TCP"}],
             }
         ],
@@ -42,3 +46,8 @@ def valkey(stack: Stack) -> Manifest:
 def training(stack: Stack) -> Manifest:
     """Nobody connects to a training step."""
     return _policy(stack, names.training(stack.name), "training", [])
+
+
+def features(stack: Stack) -> Manifest:
+    """Nobody connects to Feast's Jobs."""
+    return _policy(stack, names.feast(stack.name), "features", [])

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction, Name, Quantity
+from recstack_crds.v1alpha1.base import ApiModel, Column, Duration, Fraction, Name, Quantity
 from recstack_crds.v1alpha1.data import S3Location
 from recstack_crds.v1alpha1.models import SeenFilter
 
@@ -47,11 +47,70 @@ class Artifacts(ApiModel):
     s3: S3Location | None = Field(None, description="In S3.")
 
 
+class Athena(ApiModel):
+    """Amazon Athena over the offline files, which must be in S3 (stores.artifacts.s3)."""
+
+    database: str = Field(
+        pattern=r"^[a-z0-9_]+$", max_length=255, description="Database of the Glue catalog; it must exist."
+    )
+    workgroup: str = Field("primary", max_length=128, description="Workgroup.")
+    data_source: str = Field("AwsDataCatalog", max_length=256, description="Data source.")
+    region: str = Field(max_length=64, description="Region.")
+    s3_staging_location: str = Field(
+        pattern=r"^s3://[^/]+(/.*)?$",
+        max_length=1024,
+        description="Where query results go, s3://bucket/prefix.",
+    )
+
+
+class OfflineFiles(ApiModel):
+    """The Parquet files themselves, below the artifacts."""
+
+
+class Offline(ApiModel):
+    """At most one of files, athena; none means files."""
+
+    files: OfflineFiles | None = Field(None, description="Read as files.")
+    athena: Athena | None = Field(None, description="Read through Athena.")
+
+
+class MaterializationSchedule(ApiModel):
+    """When increments of the offline store go to the online store."""
+
+    cron: str = Field(
+        "0 * * * *",
+        pattern=r"^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$",
+        max_length=128,
+        description="Minute, hour, day of month, month, day of week, as a Kubernetes CronJob takes them.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
+        max_length=64,
+        description="Name in the IANA time zone database, like Europe/Berlin.",
+    )
+
+
+class Feast(ApiModel):
+    """Feast: user and item features kept offline and served from Valkey."""
+
+    ttl: Duration = Field(
+        "90d", description="How long a row counts; an older one is as if it were not there."
+    )
+    offline: Offline = Field(default_factory=Offline, description="Offline store.")
+    schedule: MaterializationSchedule = Field(
+        default_factory=MaterializationSchedule, description="When increments are materialized."
+    )
+    cpu: Quantity = Field("100m", description="CPU request of its Jobs.")
+    memory: Quantity = Field("1Gi", description="Memory limit of its Jobs.")
+
+
 class Stores(ApiModel):
     """Where state lives."""
 
     valkey: Valkey = Field(default_factory=Valkey, description="Seen filter and online features.")
-    artifacts: Artifacts = Field(default_factory=Artifacts, description="Packages.")
+    artifacts: Artifacts = Field(default_factory=Artifacts, description="Packages, and the offline features.")
+    feast: Feast | None = Field(None, description="Feature store; left out: features come with the package.")
 
 
 class Graph(StrEnum):

@@ -55,6 +55,17 @@ class ScheduleStatus(ApiModel):
     next_scheduled_time: str | None = Field(None, description="Earliest time not run yet, RFC 3339.")
 
 
+class FeastStatus(ApiModel):
+    """The feature store."""
+
+    applied_digest: str = Field("", description="Repository and version that were applied last.")
+    applied_version: str = Field("", description="ModelVersion whose features those are.")
+    runs: int = Field(0, description="Times that a repository was applied.")
+    materialized_at: str | None = Field(
+        None, description="When rows were last brought to the online store, RFC 3339."
+    )
+
+
 class RecommenderStackStatus(ApiModel):
     """What the operator last saw."""
 
@@ -73,4 +84,5 @@ class RecommenderStackStatus(ApiModel):
     replicas: int = Field(0, description="Serving pods wanted.")
     endpoint: str | None = Field(None, description="Address of the gateway inside the cluster.")
     schedules: list[ScheduleStatus] = Field(default_factory=list, description="Schedules.")
+    feast: FeastStatus | None = Field(None, description="Feature store, when one is declared.")
     conditions: list[Condition] = Field(default_factory=list, description="Conditions.")

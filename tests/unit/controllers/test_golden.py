@@ -15,6 +15,7 @@ from recstack_controllers.resources import (
     cleanup,
     configmaps,
     disruption,
+    feast,
     job,
     modelversion,
     network,
@@ -25,10 +26,12 @@ from recstack_controllers.resources import (
 from recstack_controllers.resources.stack import Stack, Version
 from recstack_controllers.settings import Images, Settings
 from recstack_crds.v1alpha1 import ModelVersionSpec, RecommenderStackSpec
-from recstack_crds.v1alpha1.platform import Autoscaling, ManagedValkey
+from recstack_crds.v1alpha1.platform import Autoscaling, Feast, ManagedValkey
 
 FOLDER = Path(__file__).parents[2] / "golden" / "controllers"
-SETTINGS = Settings(Images("training:1", "serving:1", "valkey:1"), "IfNotPresent", "recstack-system")
+SETTINGS = Settings(
+    Images("training:1", "serving:1", "valkey:1", "feast:1"), "IfNotPresent", "recstack-system"
+)
 S3 = {"bucket": "shop", "prefix": "models/", "endpoint": "http://s3:9000", "secretName": "s3-keys"}
 
 
@@ -56,6 +59,44 @@ S3_STACK, S3_VERSION = make({"data": {"source": {"s3": S3 | {"secretName": "data
 CATALOG, CATALOG_VERSION = make(
     {"data": {"source": {"synthetic": {"catalog": {"claimName": "shop", "path": "catalog/products.yaml"}}}}}
 )
+FEAST, FEAST_VERSION = make({"stores": {"feast": {}}})
+FEAST_S3, FEAST_S3_VERSION = make(
+    {
+        "stores": {
+            "artifacts": {"s3": S3},
+            "valkey": {"external": {"host": "cache.example", "tls": True, "secretName": "cache"}},
+            "feast": {
+                "ttl": "12h",
+                "memory": "4Gi",
+                "schedule": {"cron": "*/5 * * * *", "timeZone": "Europe/Berlin"},
+            },
+        }
+    }
+)
+ATHENA, ATHENA_VERSION = make(
+    {
+        "stores": {
+            "artifacts": {"s3": {"bucket": "shop", "region": "eu-central-1"}},
+            "feast": {
+                "offline": {
+                    "athena": {
+                        "database": "shop",
+                        "region": "eu-central-1",
+                        "s3StagingLocation": "s3://shop/athena",
+                    }
+                }
+            },
+        }
+    }
+)
+
+
+def declared(stack: Stack) -> Feast:
+    feast = stack.spec.stores.feast
+    assert feast is not None
+    return feast
+
+
 LOGIN = valkey.Credentials("default", "secret")
 PLAN = configmaps.Plan(
     "retail-1a2b",
@@ -91,6 +132,15 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, steps.Step.INGEST),
     "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, steps.Step.INGEST),
     "job-delete-packages-s3": lambda: cleanup.job(FULL),
+    "feast-repository": lambda: feast.repository(FEAST, declared(FEAST), FEAST_VERSION),
+    "feast-repository-s3": lambda: feast.repository(FEAST_S3, declared(FEAST_S3), FEAST_S3_VERSION),
+    "feast-repository-athena": lambda: feast.repository(ATHENA, declared(ATHENA), ATHENA_VERSION),
+    "feast-job": lambda: feast.job(FEAST, declared(FEAST), "0a1b2c3d", 2),
+    "feast-job-s3": lambda: feast.job(FEAST_S3, declared(FEAST_S3), "0a1b2c3d", 0),
+    "feast-cron-job": lambda: feast.cron_job(FEAST_S3, declared(FEAST_S3), suspended=True),
+    "feast-deletion": lambda: feast.deletion(FEAST_S3, declared(FEAST_S3)),
+    "network-valkey-feast": lambda: network.valkey(FEAST),
+    "network-feast": lambda: network.features(FEAST),
     "modelversion": lambda: modelversion.model_version(DEFAULT),
 }
 

@@ -141,8 +141,11 @@ def test_everything_is_built_once_and_in_order(tree: Path, store: Path) -> None:
         "environment training-dependencies",
         "sources training",
         "export training-dependencies",
+        "environment feast-dependencies",
+        "sources feast",
+        "export feast-dependencies",
     ]
-    names = ("valkey", "operator", "serving", "training")
+    names = ("valkey", "operator", "serving", "training", "feast")
     assert loaded == [f"localhost/recstack/{name}:dev" for name in names]
 
 

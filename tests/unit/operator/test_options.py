@@ -5,6 +5,7 @@ IMAGES = {
     "RECSTACK_TRAINING_IMAGE": "training:1",
     "RECSTACK_SERVING_IMAGE": "serving:1",
     "RECSTACK_VALKEY_IMAGE": "valkey:1",
+    "RECSTACK_FEAST_IMAGE": "feast:1",
 }
 
 
@@ -14,6 +15,7 @@ def test_the_environment_of_a_chart_suffices() -> None:
     assert options.settings.images.training == "training:1"
     assert options.settings.images.serving == "serving:1"
     assert options.settings.images.valkey == "valkey:1"
+    assert options.settings.images.feast == "feast:1"
     assert (options.identity, options.settings.operator_namespace, options.lease) == (
         "operator-a",
         "platform",

@@ -15,7 +15,7 @@ from recstack_operator.queue import WorkQueue
 from recstack_operator.workers import Workers
 
 KEY = Key(kinds.RECOMMENDER_STACK, "shop", "retail")
-SETTINGS = Settings(Images("t", "s", "v"), "IfNotPresent", "recstack-system")
+SETTINGS = Settings(Images("t", "s", "v", "f"), "IfNotPresent", "recstack-system")
 Reconcile = Callable[..., Awaitable[Outcome]]
 
 

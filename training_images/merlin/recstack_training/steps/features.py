@@ -1,6 +1,7 @@
 """Fit the three NVTabular workflows and turn tables and log into arrays of codes and numbers."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 from recstack_crds.v1alpha1.features import Feature
 from recstack_triton_templates.stages.transforms import Array, null_mask
 
-from recstack_training import workflows
+from recstack_training import offline, workflows
 from recstack_training.bundle import PARTS
 from recstack_training.columns import pack
 from recstack_training.context import Context, Made
@@ -105,6 +106,13 @@ def run(ctx: Context, folder: Path) -> Made:
                 tables.interactions.path,
             )
     _derive(ctx, users, items, train)
+    now = datetime.now(UTC)
+    for view, table, key, chosen in (
+        (offline.USERS, users, tables.users.id, features.user),
+        (offline.ITEMS, items, tables.items.id, features.item),
+    ):
+        path = folder / offline.FOLDER / f"{view}.parquet"
+        offline.write(path, table, key, [f.column for f in chosen], now)
 
     fitted, compiled, sizes = {}, {}, {}
     vocabularies: dict[str, Array] = {}

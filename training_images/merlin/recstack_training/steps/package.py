@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recstack_training import packages
+from recstack_training import offline, packages
 from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
 from recstack_training.context import STEPS, Context, Made
@@ -84,5 +84,8 @@ def run(ctx: Context, folder: Path) -> Made:
         "metrics": metrics,
         "lineage": {"data": lineage, "image": ctx.image, "parent": None, "seed": ctx.recipe.training.seed},
     }
-    digest = packages.publish(open_store(ctx.artifacts), parts, manifest, folder)
+    store = open_store(ctx.artifacts)
+    # Before the package: who sees that finds its features in the offline store.
+    offline.publish(store, ctx.folder("features") / offline.FOLDER, ctx.stack, ctx.version)
+    digest = packages.publish(store, parts, manifest, folder)
     return Made(metrics, digest)
