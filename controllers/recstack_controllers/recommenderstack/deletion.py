@@ -85,9 +85,9 @@ async def _delete_features(cluster: Cluster, stack: Stack, declared: Feast) -> N
         cluster,
         stack,
         feast.deletion(stack, declared),
-        progress=f"Job {name} deletes the features in Valkey.",
+        progress=f"Job {name} deletes the features.",
         reason="FeaturesNotDeleted",
-        trouble=f"Job {name} could not delete the features in Valkey",
+        trouble=f"Job {name} could not delete the features",
     )
 
 

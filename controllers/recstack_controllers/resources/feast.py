@@ -85,7 +85,7 @@ def cron_job(stack: Stack, feast: Feast, *, suspended: bool) -> Manifest:
 
 
 def deletion(stack: Stack, feast: Feast) -> Manifest:
-    """Job that deletes the stack's rows from a Valkey that does not go with it."""
+    """Job that deletes what Feast has of the stack: rows in Valkey, tables in Glue's catalog."""
     metadata = stack.metadata(names.feast_deletion(stack.name), COMPONENT)
     return {
         "apiVersion": "batch/v1",
@@ -96,8 +96,9 @@ def deletion(stack: Stack, feast: Feast) -> Manifest:
 
 
 def outlives(stack: Stack) -> bool:
-    """Whether rows lie in a Valkey that garbage collection does not take with the stack."""
-    return stack.spec.stores.feast is not None and valkey.managed(stack) is None
+    """Whether rows or tables lie where garbage collection does not reach: your Valkey, Glue's catalog."""
+    feast = stack.spec.stores.feast
+    return feast is not None and (valkey.managed(stack) is None or feast.offline.athena is not None)
 
 
 def _store(stack: Stack, feast: Feast) -> Manifest:

@@ -28,12 +28,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(commands: Sequence[str], folder: Path, url: str) -> dict[str, float]:
     """Do the commands; numbers by name. Feast is imported late: it takes seconds."""
-    from recstack_feast import materialize, repository
+    from recstack_feast import athena, materialize, repository
 
     definitions = repository.read(folder)
     store = repository.open_store(folder, url)
     for command in commands:
         if command == "apply":
+            if definitions.athena is not None:
+                athena.apply(definitions, definitions.athena, athena.client(definitions.athena))
             materialize.apply(store, repository.objects(definitions))
         elif command == "materialize":
             materialize.full(store, definitions)
@@ -41,6 +43,8 @@ def run(commands: Sequence[str], folder: Path, url: str) -> dict[str, float]:
             materialize.increment(store, definitions)
         else:
             store.teardown()
+            if definitions.athena is not None:
+                athena.delete(definitions, definitions.athena, athena.client(definitions.athena))
     return {"views": len(definitions.views)}
 
 

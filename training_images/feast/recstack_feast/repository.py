@@ -85,9 +85,9 @@ def objects(definitions: Definitions) -> list[Entity | FeatureView]:
     """Entities and views; the types are those of the snapshot's files."""
     found: list[Entity | FeatureView] = []
     for view in definitions.views:
-        types = _types(definitions, view)
+        found_types = types(definitions, view)
         entity = Entity(name=view.entity, join_keys=[view.key], value_type=ValueType.INT64)
-        fields = [Field(name=name, dtype=TYPES[types[name]]) for name in view.columns]
+        fields = [Field(name=name, dtype=TYPES[found_types[name]]) for name in view.columns]
         found += [
             entity,
             FeatureView(
@@ -95,13 +95,14 @@ def objects(definitions: Definitions) -> list[Entity | FeatureView]:
                 entities=[entity],
                 schema=[Field(name=view.key, dtype=Int64), *fields],
                 ttl=timedelta(seconds=view.ttl_seconds),
-                source=_source(definitions, view, types),
+                source=_source(definitions, view, found_types),
             ),
         ]
     return found
 
 
-def _types(definitions: Definitions, view: View) -> dict[str, pa.DataType]:
+def types(definitions: Definitions, view: View) -> dict[str, pa.DataType]:
+    """Types by column, as the snapshot's file has them; ``BadInput``: no file, or another type."""
     uri = f"{definitions.offline}/{view.name}/{definitions.snapshot}{files.SUFFIX}"
     try:
         schema = files.schema(uri, definitions.endpoint)
@@ -111,17 +112,17 @@ def _types(definitions: Definitions, view: View) -> dict[str, pa.DataType]:
             f"{uri} does not exist: somebody deleted it, or the version is of a release that wrote none. "
             "Train it anew.",
         ) from None
-    types = {field.name: field.type for field in schema}
+    found = {field.name: field.type for field in schema}
     for name in (view.key, *view.columns):
-        if types.get(name) not in TYPES:
+        if found.get(name) not in TYPES:
             raise BadInput(
                 "WrongType",
-                f"{uri}: column {name} is {types.get(name)}, expected int64, float64 or string.",
+                f"{uri}: column {name} is {found.get(name)}, expected int64, float64 or string.",
             )
-    return types
+    return found
 
 
-def _source(definitions: Definitions, view: View, types: dict[str, pa.DataType]) -> DataSource:
+def _source(definitions: Definitions, view: View, columns: dict[str, pa.DataType]) -> DataSource:
     if definitions.athena is not None:
         return AthenaSource(
             name=view.name,
@@ -139,5 +140,5 @@ def _source(definitions: Definitions, view: View, types: dict[str, pa.DataType])
         timestamp_field=TIMESTAMP,
         created_timestamp_column=CREATED,
         s3_endpoint_override=definitions.endpoint,
-        tags={name: str(types[name]) for name in (view.key, *view.columns)},
+        tags={name: str(columns[name]) for name in (view.key, *view.columns)},
     )
