@@ -55,7 +55,7 @@ unit: install  ## Unit and golden tests, seconds
 training: $(TRAINING)/.done  ## The training steps with real Merlin
 	@echo "==> training steps"; $(TRAINING)/bin/python -m pytest training_images/merlin/tests
 
-feast: $(FEAST)/.done  ## The feature store's commands with the real Feast and a real Valkey
+feast: $(FEAST)/.done programs  ## The feature store's commands with the real Feast and a real Valkey
 	@echo "==> feature store"; $(FEAST)/bin/python -m pytest training_images/feast/tests
 
 serving: $(SERVING)/.done  ## Stages and gateway with a real Triton and a real Valkey

@@ -58,6 +58,11 @@ def feature(name: str, *ops: Thing, **more: Any) -> Thing:
 
 
 S3 = {"bucket": "models"}
+ATHENA = {"database": "shop", "region": "eu-central-1", "s3StagingLocation": "s3://shop/athena"}
+
+
+def offline(*, s3: Thing | None = None, **stores: Any) -> Thing:
+    return {"stores": {"feast": {"offline": stores}} | ({"artifacts": {"s3": s3}} if s3 else {})}
 
 
 def canary(*steps: Thing) -> Thing:
@@ -65,6 +70,12 @@ def canary(*steps: Thing) -> Thing:
 
 
 BAD: dict[str, tuple[Thing, str]] = {
+    "two offline stores": (offline(files={}, athena=ATHENA, s3=S3), "at most one of files and athena"),
+    "Athena without S3": (offline(athena=ATHENA), "set artifacts.s3, without endpoint"),
+    "Athena on another S3": (
+        offline(athena=ATHENA, s3=S3 | {"endpoint": "http://s3:9000"}),
+        "set artifacts.s3, without endpoint",
+    ),
     "unknown operator": (user(feature("a", op("Hash"))), 'Unsupported value: "Hash"'),
     "buckets without boundaries": (user(feature("a", op("Bucketize"))), "Bucketize needs boundaries"),
     "falling boundaries": (

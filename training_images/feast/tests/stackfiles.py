@@ -56,3 +56,12 @@ class StackFiles:
 
     def command(self, *commands: str) -> list[str]:
         return [*commands, "--repository", str(self.repository), "--termination-log", str(self.log)]
+
+    def to_s3(self, offline: str, endpoint: str) -> None:
+        """The same repository, its files and registry below ``offline``."""
+        path = self.repository / "feature_store.yaml"
+        store = yaml.safe_load(path.read_text())
+        store["registry"]["path"] = f"{offline}/registry.db"
+        path.write_text(yaml.safe_dump(store))
+        path = self.repository / "definitions.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"offline": offline, "endpoint": endpoint}))
