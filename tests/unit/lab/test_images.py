@@ -103,11 +103,12 @@ def changed_by(tree: Path, change: Callable[[], object]) -> tuple[set[str], set[
         ("triton_templates/recstack_triton_templates/module.py", {"operator", "serving", "training"}, set()),
         ("gateway/Containerfile", {"serving"}, set()),
         ("gateway/requirements.lock", {"serving"}, {"serving"}),
+        ("training_images/feast/recstack_feast/module.py", {"feast"}, set()),
         ("images/valkey/packages.txt", {"valkey"}, {"valkey"}),
         (
             "images/base/packages.txt",
-            {"base", "operator", "serving", "training"},
-            {"base", "operator", "serving", "training"},
+            {"base", "operator", "serving", "training", "feast"},
+            {"base", "operator", "serving", "training", "feast"},
         ),
     ],
 )
