@@ -224,6 +224,28 @@ def two(start: Start) -> tuple[OperatorProcess, OperatorProcess]:
     return leader, standby
 
 
+def test_a_feature_store_is_applied_scheduled_and_taken_away(
+    start: Start, hands: Hands, shop: Shop, kube: Kube, space: str
+) -> None:
+    start("one")
+    shop.make({"stores": {"feast": {"schedule": {"cron": "*/10 * * * *", "timeZone": "Europe/Berlin"}}}})
+    ready(shop)
+    status = shop.read()["status"]
+    (version,) = shop.versions()
+    assert (status["feast"]["appliedVersion"], status["feast"]["runs"]) == (version, 1)
+    assert {c["type"]: c["status"] for c in status["conditions"]}["FeaturesReady"] == "True"
+    (cron,) = kube.list(kinds.CRON_JOB, space)
+    assert (cron["spec"]["schedule"], cron["spec"]["timeZone"]) == ("*/10 * * * *", "Europe/Berlin")
+    assert cron["spec"]["suspend"] is False
+    shop.change({"stores": {"feast": {"ttl": "1d"}}})
+    ready(shop)
+    assert shop.read()["status"]["feast"]["runs"] == 2
+    shop.change({"stores": {"feast": None}})
+    ready(shop)
+    until("the CronJob is gone", lambda: not kube.list(kinds.CRON_JOB, space), PATIENCE)
+    assert "feast" not in shop.read()["status"]
+
+
 def test_another_goes_on_when_the_leader_is_killed_in_training(
     start: Start, hands: Hands, shop: Shop, kube: Kube, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,7 +137,7 @@ class Hands:
     def _succeed(self, job: Thing, step: str | None) -> None:
         metadata = job["metadata"]
         name, begun = f"{metadata['name']}-{len(self.jobs[metadata['name']])}", metadata["creationTimestamp"]
-        result: Thing = {"step": step, "computeSeconds": 1.5, "metrics": {}}
+        result: Thing = {"step": step or "features", "computeSeconds": 1.5, "metrics": {}}
         if step == Step.EVALUATE:
             result["metrics"] = METRICS
         if step == Step.PACKAGE:
