@@ -32,6 +32,13 @@ class VersionStatistics(BaseModel):
     overlap: float = 0.0
 
 
+class Latency(BaseModel):
+    """Of one version in one pod before it answers anybody, milliseconds."""
+
+    p50: float
+    p99: float
+
+
 class VersionReport(BaseModel):
     """One version in one pod, from the gateway's ``GET /versions``."""
 
@@ -39,6 +46,7 @@ class VersionReport(BaseModel):
     message: str | None = None
     digest: str | None = None
     statistics: VersionStatistics | None = None
+    latency: Latency | None = None
 
 
 _REPORTS = TypeAdapter(dict[str, VersionReport])

@@ -171,6 +171,11 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "are no means over requests, popularity is the same for both, and an index is measured by itself",
         ),
         _rule(
+            "!self.metric.startsWith('latency') || "
+            "(has(self.max) && (!has(self.slice) || self.slice == 'all'))",
+            "latencyP50 and latencyP99 go with max, without slice",
+        ),
+        _rule(
             "!has(self.slice) || self.slice == 'all' || "
             "!(self.metric in ['recall@10/popularity', 'indexRecall'])",
             "recall@10/popularity and indexRecall are measured over all requests: leave slice out",

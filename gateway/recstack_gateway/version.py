@@ -37,6 +37,8 @@ class Version:
     """Requests that it is answering now."""
     answered_at: float = float("-inf")
     """Monotonic time of its last good inference, seconds."""
+    latency: dict[str, float] | None = None
+    """Of requests one by one before anybody was answered, ms: p50, p99."""
     late: int = 0
     loads: int = 0
     """Loads since it last passed its proof."""

@@ -21,7 +21,7 @@ from recstack_gateway import artifacts, metrics, repository, routing
 from recstack_gateway.errors import Busy, Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
-from recstack_gateway.proof import prove, read_probes
+from recstack_gateway.proof import measure, prove, read_probes
 from recstack_gateway.triton import InferenceFailed, Triton
 from recstack_gateway.version import State, Version
 
@@ -91,7 +91,7 @@ class Versions:
             self._spawn(self._keep(version))
             return
         if version.planned.digest != planned.digest:
-            version.reload = True
+            version.reload, version.latency = True, None
             version.enter(State.PULLING)
         elif version.state is State.FAILED and version.planned != planned:
             version.enter(State.PULLING)
@@ -105,6 +105,7 @@ class Versions:
                 "state": one.state.value,
                 "message": one.message,
                 "digest": one.planned.digest,
+                "latency": one.latency,
                 "statistics": one.statistics.report(),
             }
             for name, one in self._held.items()
@@ -289,8 +290,13 @@ class Versions:
             await self._triton.unload(model)
 
     async def _prove(self, version: Version) -> None:
+        async def infer(content: bytes) -> bytes:
+            return await self._triton.infer(version.model, content)
+
         try:
-            await prove(version.probes, lambda content: self._triton.infer(version.model, content))
+            await prove(version.probes, infer)
+            if version.latency is None and self.plan is not None:
+                version.latency = await measure(version.probes, self.plan.serving.top_k, infer)
         except InferenceFailed as error:
             if version.loads >= LOADS and not version.proven_before:
                 raise Refused(f"it does not answer its probes: {error}") from error

@@ -220,6 +220,10 @@ BAD: dict[str, tuple[Thing, str]] = {
         'duplicate entries for key [name="nightly"]',
     ),
     "no duration": ({"training": {"maxStaleness": "1 day"}}, "should match"),
+    "a latency without most": (
+        {"evaluation": {"gates": [{"metric": "latencyP99", "min": 1}]}},
+        "latencyP50 and latencyP99 go with max",
+    ),
     "weights that fall": (canary({"weight": 50}, {"weight": 5}), "the weights of steps must rise"),
     "one weight twice": (canary({"weight": 5}, {"weight": 5}), "the weights of steps must rise"),
     "a weight above all": (canary({"weight": 101}), "should be less than or equal to 100"),

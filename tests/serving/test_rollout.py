@@ -169,3 +169,9 @@ def test_a_way_back_takes_less_than_five_seconds(pod: Pod, packages: Packages) -
     _publish(pod, packages, live="first")
     pod.wait("first answers", lambda: pod.recommend(user_id=17).json()["version"] == "first")
     assert time.monotonic() - start < 5
+
+
+def test_latency_is_measured_before_anybody_is_answered(pod: Pod, packages: Packages) -> None:
+    _proven(pod, packages)
+    for said in pod.client.get("/versions").json().values():
+        assert 0 < said["latency"]["p50"] <= said["latency"]["p99"] < 1000

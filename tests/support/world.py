@@ -31,6 +31,8 @@ class World:
     """Verdicts that evaluations tell."""
     traffic: dict[str, Manifest] = field(default_factory=dict)
     """What every pod counts of a version in each epoch, once it knows of it."""
+    latency: Manifest | None = field(default_factory=lambda: {"p50": 3.0, "p99": 5.0})
+    """What every pod measures when it proves a version."""
 
     def __post_init__(self) -> None:
         self.edit(self.spec)
@@ -159,6 +161,7 @@ class World:
         for one in self.plan.versions:
             if version in (None, one.name):
                 said[one.name] = {"state": state, "digest": one.digest, "message": "for a reason"}
+                said[one.name]["latency"] = self.latency
                 if one.name in self.traffic and self.plan.rollout is not None:
                     counted = {"epoch": self.plan.rollout.epoch} | self.traffic[one.name]
                     said[one.name]["statistics"] = counted

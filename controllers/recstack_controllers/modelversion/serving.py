@@ -1,9 +1,9 @@
 """How a packaged version stands in serving, read from the stack's plan and its pods."""
 
-from recstack_crds.v1alpha1.modelversion import Promote
+from recstack_crds.v1alpha1.modelversion import GateVerdict, Promote
 from recstack_crds.v1alpha1.rollout import RolledBack
 
-from recstack_controllers import kinds, proof
+from recstack_controllers import kinds, latency, proof
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Cluster
 from recstack_controllers.kit.conditions import State
@@ -43,15 +43,21 @@ async def observe(  # noqa: PLR0911
         text = f"Version {plan.live} took its place; pods keep it for spec.rollout.pin of {spec.stack}."
         return Service((State.TRUE, "Kept", text), (State.FALSE, "Superseded", text), settled=True)
     if name in {planned.name for planned in plan.versions}:
-        found = proof.judge(await proof.observe(cluster, namespace, spec.stack), name, digest)
+        reports = await proof.observe(cluster, namespace, spec.stack)
+        found = proof.judge(reports, name, digest)
         state = State.TRUE if found.verdict is proof.Verdict.PROVEN else State.FALSE
         reason = {"Pending": "Loading", "Failed": "LoadFailed", "Proven": "Proven"}[found.verdict]
-        return Service((state, reason, f"{found.message}."), not_live, settled=False)
+        loaded = (state, reason, f"{found.message}.")
+        verdicts = _verdicts(version, latency.slowest(reports, name))
+        return Service(loaded, not_live, settled=False, latency=verdicts)
     taken_back = next((one for one in plan.rolled_back if one.version == name), rolled_back)
     if taken_back is not None and pin != name and taken_back.promoted == promoted:
-        text = f"Rolled back at {taken_back.time}: {taken_back.message}. Version {plan.live} answers."
-        fact = (State.FALSE, names.ROLLED_BACK, text)
-        return Service(fact, fact, settled=True, rolled_back=taken_back)
+        what = "Refused" if taken_back.reason == latency.MISSED else "Rolled back"
+        text = f"{what} at {taken_back.time}: {taken_back.message}. Version {plan.live} answers."
+        fact = (State.FALSE, latency.condition_reason(taken_back.reason), text)
+        p50, p99 = taken_back.latency_p50, taken_back.latency_p99
+        measured = proof.Latency(p50=p50, p99=p99) if p50 is not None and p99 is not None else None
+        return Service(fact, fact, settled=True, rolled_back=taken_back, latency=_verdicts(version, measured))
     if pin != name and (held := _held_back(version, pin, promoted=bool(promoted))):
         return Service((State.FALSE, *held), not_live, settled=True)
     if plan.live is not None and pin != name:
@@ -61,6 +67,11 @@ async def observe(  # noqa: PLR0911
             return Service((State.FALSE, "Superseded", text), (State.FALSE, "Superseded", text), settled=True)
     text = f"Packaged; stack {spec.stack} will hand it to its pods."
     return Service((State.FALSE, "Queued", text), not_live, settled=False)
+
+
+def _verdicts(version: Version, measured: proof.Latency | None) -> list[GateVerdict]:
+    gates = version.spec.recipe.evaluation.pod_gates
+    return latency.judge(gates, measured) if measured is not None else []
 
 
 def _live(plan: Plan, stack: str) -> Service:

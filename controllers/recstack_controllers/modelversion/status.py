@@ -1,7 +1,7 @@
 """Conditions of a ModelVersion, derived from its steps and from the serving plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.modelversion import GateVerdict, StepStatus
@@ -30,6 +30,8 @@ class Service:
     live: tuple[State, str, str]
     settled: bool
     rolled_back: RolledBack | None = None
+    latency: list[GateVerdict] = field(default_factory=list)
+    """Verdicts of gates that pods decide; empty: not known now."""
 
 
 def verdicts(

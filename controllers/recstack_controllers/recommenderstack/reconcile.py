@@ -2,17 +2,18 @@
 
 import base64
 import secrets as randomness
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from recstack_crds.v1alpha1 import RecommenderStackStatus
+from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.platform import GpuRuntime
 from recstack_crds.v1alpha1.recommenderstack import FeastStatus
 from recstack_triton_templates.render import ServingSettings, render
 
-from recstack_controllers import kinds, proof
+from recstack_controllers import kinds, latency, proof
 from recstack_controllers.kit import decode, names, ownership
 from recstack_controllers.kit import status as statuses
 from recstack_controllers.kit.apply import apply
@@ -37,7 +38,7 @@ from recstack_controllers.resources import (
     serving,
     valkey,
 )
-from recstack_controllers.resources.configmaps import PlannedVersion
+from recstack_controllers.resources.configmaps import Phase, PlannedVersion
 from recstack_controllers.resources.stack import Stack, read_stack
 from recstack_controllers.settings import Outcome, Settings
 
@@ -198,9 +199,15 @@ class _Run:
             if target is not None and target.name != plan.live:
                 judgement = proof.judge(reports, target.name, target.digest)
             name = target.name if target is not None else plan.live
+            measured = latency.slowest(reports, target.name) if target is not None else None
+            gates = self._pod_gates(seen, target)
+            unfit = latency.sentence(latency.judge(gates, measured)) if measured is not None else ""
+            proven = judgement is not None and judgement.verdict is Verdict.PROVEN
             look = Look(
                 target=target,
-                proven=judgement is not None and judgement.verdict is Verdict.PROVEN,
+                proven=proven and (measured is not None or not gates),
+                unfit=unfit,
+                latency=measured,
                 at_once=stack.spec.rollout.pin is not None and stack.spec.rollout.pin == name,
                 frozen=frozen,
                 promoted=next((one.promoted for one in seen.known if one.name == name), ""),
@@ -215,6 +222,19 @@ class _Run:
             judgement = None
             self.tell("Normal", "Live", f"Version {plan.live} answers from now on.")
         return plan, judgement
+
+    @staticmethod
+    def _pod_gates(seen: Observed, target: PlannedVersion | None) -> Sequence[Gate]:
+        """Gates on the latency of a candidate that answers nobody yet.
+
+        Once it does, what it did for people counts: a pod that comes then may measure on a busy machine.
+        """
+        progress = seen.plan.rollout
+        if target is None:
+            return ()
+        if progress is not None and progress.version == target.name and progress.phase is not Phase.LOADING:
+            return ()
+        return next((one.pod_gates for one in seen.known if one.name == target.name), ())
 
     def _tell_rollout(
         self, stack: Stack, seen: Observed, plan: configmaps.Plan, told: str, figures: progressing.Both

@@ -7,6 +7,7 @@ from recstack_crds.v1alpha1.recommenderstack import MAX_HISTORY
 from recstack_crds.v1alpha1.rollout import RolledBack, RolloutStatus
 from recstack_crds.v1alpha1.status import Condition
 
+from recstack_controllers import latency
 from recstack_controllers.kit import clock, duration, names
 from recstack_controllers.kit.clock import rfc3339
 from recstack_controllers.kit.cluster import Manifest
@@ -82,8 +83,9 @@ def _answers(plan: Plan, name: str, rollout: RolloutStatus | None) -> Fact | Non
 
 def taken_back(one: RolledBack) -> str:
     """Why a version was rolled back, and what a person can do."""
+    what = "refused" if one.reason == latency.MISSED else "rolled back"
     return (
-        f"Version {one.version} was rolled back: {one.message}. Change the spec for another one, "
+        f"Version {one.version} was {what}: {one.message}. Change the spec for another one, "
         f"pin it, or give its annotation {names.PROMOTE} another value to try it again."
     )
 
@@ -110,7 +112,8 @@ def _in_training(on_its_way: Known, rest: str, *, suspended: bool) -> tuple[Fact
     if stalled is not None and stalled.status == State.TRUE and stalled.reason not in ASIDE:
         return (State.FALSE, stalled.reason, f"Version {name}: {stalled.message}{rest}"), True
     if on_its_way.refused and on_its_way.rolled_back is not None:
-        return (State.FALSE, names.ROLLED_BACK, taken_back(on_its_way.rolled_back) + rest), True
+        reason = latency.condition_reason(on_its_way.rolled_back.reason)
+        return (State.FALSE, reason, taken_back(on_its_way.rolled_back) + rest), True
     if on_its_way.servable:
         reason = "Suspended" if suspended else "Loading"
         return (State.FALSE, reason, f"Version {name} is packaged; pods will load it.{rest}"), False

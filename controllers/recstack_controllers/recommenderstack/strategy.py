@@ -8,6 +8,8 @@ from recstack_crds.v1alpha1.rollout import Canary, RolledBack, Rollout, Shadow, 
 
 from recstack_controllers.kit import clock, duration
 from recstack_controllers.kit.clock import rfc3339
+from recstack_controllers.latency import MISSED
+from recstack_controllers.proof import Latency
 from recstack_controllers.recommenderstack import verdict
 from recstack_controllers.recommenderstack.verdict import Call, Figures, Judgement
 from recstack_controllers.resources.configmaps import (
@@ -43,6 +45,10 @@ class Look:
     promoted: str
     measured: Callable[[str], Figures]
     now: datetime
+    unfit: str = ""
+    """What gate on its latency it missed, with the figures."""
+    latency: Latency | None = None
+    """In its slowest pod."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,12 @@ def proceed(plan: Plan, look: Look, policy: Rollout) -> Move:
         return Move(plan.live)
     told = any((one.name, one.digest) == (target.name, target.digest) for one in plan.versions)
     look = replace(look, proven=look.proven and told)
+    if look.unfit and look.proven and not look.at_once:
+        refused = _refuse(target.name, look, Judgement(Call.FAIL, look.unfit, MISSED))
+        if look.latency is not None:
+            figures = {"latency_p50": look.latency.p50, "latency_p99": look.latency.p99}
+            refused = refused.model_copy(update=figures)
+        return Move(plan.live, refused=refused)
     watched = policy.strategy.type is not StrategyType.IMMEDIATE or policy.soak is not None
     if look.at_once or plan.live is None or not watched:
         return Move(target.name if look.proven and not look.frozen else plan.live)

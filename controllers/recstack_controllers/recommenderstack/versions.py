@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recstack_crds.v1alpha1 import ModelVersionStatus
+from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.modelversion import Promote
 from recstack_crds.v1alpha1.rollout import RolledBack
 from recstack_crds.v1alpha1.status import Condition
@@ -33,6 +34,8 @@ class Known:
     promoted: str = ""
     rolled_back: RolledBack | None = None
     """Why it was taken back, if it was."""
+    pod_gates: tuple[Gate, ...] = ()
+    """Gates on its latency."""
 
     def is_true(self, type: str) -> bool:
         """Whether a condition is True."""
@@ -87,6 +90,7 @@ def read(manifests: Sequence[Manifest], stack: str, taken_back: Sequence[RolledB
                 schedule=annotations.get(names.SCHEDULE),
                 scheduled=modelversion.scheduled_time(metadata),
                 promoted=modelversion.promoted(metadata),
+                pod_gates=tuple(version.spec.recipe.evaluation.pod_gates),
                 rolled_back=by_plan.get(metadata["name"], status.rolled_back),
             )
         )

@@ -166,7 +166,7 @@ Metric = Annotated[
     str,
     StringConstraints(
         pattern=r"^((recall|ndcg|coverage|novelty)@(100|[1-9][0-9]?)"
-        r"|recall@10/popularity|auc|calibrationError|indexRecall)$",
+        r"|recall@10/popularity|auc|calibrationError|indexRecall|latencyP50|latencyP99)$",
         max_length=24,
     ),
 ]
@@ -179,13 +179,17 @@ SliceName = Annotated[
 """Printable ASCII, so that sixteen verdicts fit into a termination message of 4,096 bytes."""
 
 
+LATENCY = frozenset({"latencyP50", "latencyP99"})
+
+
 class Gate(ApiModel):
     """A version that misses one is rejected. Absolute: min or max. Relative: by how much it beats another."""
 
     metric: Metric = Field(
         description="Metric of the held-out days: recall@k, ndcg@k, coverage@k, novelty@k (k to 100), "
-        "recall@10/popularity, auc, calibrationError, indexRecall (share of exact "
-        "search that the index finds)."
+        "recall@10/popularity, auc, calibrationError, indexRecall (share of exact search that the index "
+        "finds). Or latencyP50, latencyP99: milliseconds of a request in the slowest serving pod, before "
+        "anybody is answered."
     )
     slice: SliceName | None = Field(
         None,
@@ -206,6 +210,11 @@ class Gate(ApiModel):
         None, ge=0.5, le=0.999, description="Relative: one-sided confidence of the bound; left out: 0.95."
     )
 
+    @property
+    def in_pods(self) -> bool:
+        """Measured where the version is to serve, not in its evaluation."""
+        return self.metric in LATENCY
+
 
 class Segment(ApiModel):
     """A column of the table of users or of items whose values are slices of the evaluation."""
@@ -223,6 +232,16 @@ class Evaluation(ApiModel):
         max_length=8,
         description="Slices by value of a column: the sixteen most frequent values, and those of gates.",
     )
+
+    @property
+    def held_out_gates(self) -> list[Gate]:
+        """Gates that the evaluation decides."""
+        return [gate for gate in self.gates if not gate.in_pods]
+
+    @property
+    def pod_gates(self) -> list[Gate]:
+        """Gates that the serving pods' proof decides."""
+        return [gate for gate in self.gates if gate.in_pods]
 
 
 class SeenFilter(ApiModel):

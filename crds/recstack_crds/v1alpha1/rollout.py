@@ -125,6 +125,10 @@ class RolledBack(ApiModel):
         description="ErrorRate, Latency, ClickThrough, LiftNotShown, Overlap or LatencyGateMissed."
     )
     message: str = Field(description="The figures.")
+    latency_p50: float | None = Field(
+        None, description="Of LatencyGateMissed: in the slowest pod, milliseconds."
+    )
+    latency_p99: float | None = Field(None, description="As latencyP50.")
     promoted: str = Field(
         "", description="Its annotation recstack.dev/promote then; another value tries it again."
     )

@@ -315,3 +315,55 @@ async def test_a_lift_that_is_not_shown() -> None:
     assert weights(world) == {new: 50}  # only the last step asks for it
     await later(world, 121)
     assert (world.plan.live, world.plan.rolled_back[0].reason) == (old, "LiftNotShown")
+
+
+LATENCY = {"evaluation": {"gates": [{"metric": "latencyP99", "max": 6.0}, {"metric": "auc", "min": 0.5}]}}
+
+
+@pytest.mark.parametrize("rollout_spec", [{}, CANARY])
+async def test_a_version_that_is_too_slow_answers_nobody(rollout_spec: Manifest) -> None:
+    world = World(spec(1, **rollout_spec) | LATENCY)
+    world.told_gates = [{"metric": "auc", "value": 0.8, "threshold": 0.5, "passed": True, "reason": "Passed"}]
+    await world.settle()
+    old = world.plan.live
+    assert old is not None
+    world.latency = {"p50": 3.0, "p99": 9.5}
+    world.edit(spec(2, **rollout_spec) | LATENCY)
+    await world.settle()
+    new = world.wanted()
+    assert [one.name for one in world.plan.versions] == [old]
+    (told,) = world.plan.rolled_back
+    assert (told.version, told.reason) == (new, "LatencyGateMissed")
+    assert "latencyP99 is 9.5 ms" in told.message
+    for type, kind, name in (("ModelReady", "RecommenderStack", STACK), ("Live", "ModelVersion", new)):
+        assert world.condition(type, kind, name)["reason"] == "GateMissed"
+    gates = world.cluster.find("ModelVersion", new)["status"]["gates"]
+    assert [(one["metric"], one["passed"]) for one in gates] == [("auc", True), ("latencyP99", False)]
+    assert gates[1]["value"] == 9.5
+    assert world.condition("Evaluated", "ModelVersion", new)["status"] == "True"
+    assert await world.round() == 0
+
+
+async def test_a_version_whose_latency_is_not_measured_yet_waits() -> None:
+    world = World(spec(1) | LATENCY)
+    world.told_gates = [{"metric": "auc", "value": 0.8, "threshold": 0.5, "passed": True, "reason": "Passed"}]
+    world.latency = None
+    for _ in range(12):
+        await world.round()
+        world.finish_jobs()
+        world.serve()
+    assert (world.plan.live, world.plan.candidate is None) == (None, False)
+    world.latency = {"p50": 3.0, "p99": 5.0}
+    await world.settle()
+    assert world.plan.live == world.wanted()
+
+
+async def test_a_slow_pod_that_comes_while_it_answers_takes_nothing_back() -> None:
+    world, _, new = await on_its_way(**CANARY)
+    found = world.cluster.find("ModelVersion", new)
+    found["spec"]["recipe"]["evaluation"] = LATENCY["evaluation"]
+    await later(world, 5)
+    assert weights(world) == {new: 10}
+    world.latency = {"p50": 30.0, "p99": 95.0}
+    await later(world, 5)
+    assert (weights(world), world.plan.rolled_back) == ({new: 10}, ())

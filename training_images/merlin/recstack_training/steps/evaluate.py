@@ -176,11 +176,11 @@ def run(ctx: Context, folder: Path) -> Made:
     nearest = bundle.retrieve(some, CANDIDATES)
     exact = index.exact(np.load(parts["item_embeddings.npy"]), bundle.embed(some), CANDIDATES)
     overall = {gates.LIFT: lift, gates.INDEX_RECALL: index.recall(nearest, exact)}
-    wanted = list(dict.fromkeys([*METRICS, *(gate.metric for gate in evaluation.gates)]))
+    wanted = list(dict.fromkeys([*METRICS, *(gate.metric for gate in evaluation.held_out_gates)]))
     found_by_slice = by_slice(candidate, slices, wanted)
     verdicts = [
         gates.judge(gate, slices, candidate, live, overall=overall, seed=seed + number)
-        for number, gate in enumerate(evaluation.gates)
+        for number, gate in enumerate(evaluation.held_out_gates)
     ]
     retrieval = {
         "candidates": served.shape[1],
@@ -209,7 +209,7 @@ def run(ctx: Context, folder: Path) -> Made:
             one = candidate.per_request(metric, slices[ALL])
             values |= {} if one is None else {metric: one.sums[:, 0].astype(np.float32)}
     versions = {"candidate": candidate} | ({} if live is None else {"live": live})
-    for number, gate in enumerate(evaluation.gates):
+    for number, gate in enumerate(evaluation.held_out_gates):
         if gate.relative_to is not None:
             values |= request_values(gate, number, slices, versions)
     np.savez_compressed(root / "evaluation_requests.npz", **values)
