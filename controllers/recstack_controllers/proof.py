@@ -14,7 +14,7 @@ from recstack_controllers.kit.cluster import Cluster, ClusterError, Manifest
 SECONDS = 2.0
 LATENCY_GROWTH = 2**0.25
 """Between the bounds of a pod's latency buckets: a request took no less than its bound divided by this."""
-GONE = frozenset({"Unloaded", "Failed"})
+GONE = frozenset({"Unloaded", "Failed", "NoRoom"})
 """States of a version that a pod no longer serves from."""
 
 
@@ -67,6 +67,16 @@ class Verdict(StrEnum):
     PENDING = "Pending"
     PROVEN = "Proven"
     FAILED = "Failed"
+    NO_ROOM = "NoRoom"
+
+
+REASONS = {
+    Verdict.PENDING: "Loading",
+    Verdict.PROVEN: "Proven",
+    Verdict.FAILED: "LoadFailed",
+    Verdict.NO_ROOM: "NoMemoryHeadroom",
+}
+"""Reasons of conditions."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ def judge(reports: Sequence[PodReport], version: str, digest: str) -> Proof:
     if not reports:
         return Proof(Verdict.PENDING, "no serving pod runs yet")
     proven = 0
-    waiting = ""
+    waiting = cramped = ""
     for report in reports:
         if report.versions is None:
             waiting = waiting or f"pod {report.pod} does not answer yet"
@@ -118,12 +128,19 @@ def judge(reports: Sequence[PodReport], version: str, digest: str) -> Proof:
             return Proof(
                 Verdict.FAILED, f"pod {report.pod} cannot serve it: {found.message or 'no reason given'}"
             )
+        elif found.state == Verdict.NO_ROOM:
+            cramped = cramped or (
+                f"pod {report.pod} has no room for it: {found.message or 'no figures given'}. "
+                "Raise spec.serving.memory: pods are replaced one by one, and it goes on"
+            )
         elif found.state != Verdict.PROVEN:
             waiting = waiting or f"pod {report.pod}: {found.state}"
         elif found.digest != digest:
             waiting = waiting or f"pod {report.pod} holds another package, {found.digest}"
         else:
             proven += 1
+    if cramped:
+        return Proof(Verdict.NO_ROOM, cramped)
     if proven == len(reports):
         return Proof(Verdict.PROVEN, f"proven by a real inference on {_pods(proven)}")
     return Proof(Verdict.PENDING, f"proven on {proven} of {_pods(len(reports))}; {waiting}")

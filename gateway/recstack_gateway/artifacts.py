@@ -52,6 +52,11 @@ def pull(artifacts: str, digest: str, packages: Path) -> Path:
     return target
 
 
+def size(folder: Path) -> int:
+    """Bytes of a package on disk."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 def keep_last(packages: Path, needed: set[str], spare: int) -> None:
     """Delete packages but those ``needed`` (digests) and the ``spare`` last used others."""
     names = {digest.removeprefix("sha256:") for digest in needed}

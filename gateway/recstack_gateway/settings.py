@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLAN_KEY = "plan.json"
+MEMORY_FILE = "memory.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Settings:
     def packages(self) -> Path:
         """Packages by digest."""
         return self.models / "packages"
+
+    @property
+    def memory_file(self) -> Path:
+        """What Triton's container tells of its memory."""
+        return self.models / MEMORY_FILE
 
     @property
     def plan_name(self) -> str:

@@ -5,6 +5,8 @@ notices by inference, loads what the plan wants.
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from recstack_gateway.settings import Settings, from_environment
@@ -43,6 +45,7 @@ def main() -> None:
     for region in SHARED_MEMORY.glob(f"{shared_memory_prefix(settings)}*"):
         region.unlink(missing_ok=True)
     settings.repository.mkdir(parents=True, exist_ok=True)
+    subprocess.Popen([sys.executable, "-m", "recstack_gateway.memory"])
     arguments = command(settings)
     os.execv(arguments[0], arguments)
 

@@ -20,6 +20,7 @@ class State(StrEnum):
     PROVING = "Proving"
     PROVEN = "Proven"
     FAILED = "Failed"
+    NO_ROOM = "NoRoom"
     DRAINING = "Draining"
     UNLOADED = "Unloaded"
 

@@ -17,17 +17,19 @@ from typing import Any
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
-from recstack_gateway import artifacts, metrics, repository, routing
-from recstack_gateway.errors import Busy, Refused, Unavailable
+from recstack_gateway import artifacts, memory, metrics, repository, routing
+from recstack_gateway.errors import Busy, NoRoom, Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
 from recstack_gateway.proof import measure, prove, read_probes
+from recstack_gateway.settings import MEMORY_FILE
 from recstack_gateway.triton import InferenceFailed, Triton
 from recstack_gateway.version import State, Version
 
 _LOG = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+ROOM_SECONDS = 5.0
 READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 LATE_CHECKS = 5
@@ -52,6 +54,7 @@ class Versions:
     ) -> None:
         self._triton, self._read_repository = triton, read_repository
         self._packages, self._repository = models / "packages", models / "repository"
+        self._memory = models / MEMORY_FILE
         self._held: dict[str, Version] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -222,6 +225,11 @@ class Versions:
             version.enter(State.FAILED, str(error))
             self._settle()
             return None
+        except NoRoom as error:
+            if version.state is not State.NO_ROOM:
+                _LOG.error("%s is not loaded: %s", version.planned.name, error)
+            version.enter(State.NO_ROOM, str(error))
+            return ROOM_SECONDS
         except Unavailable as error:
             version.message = str(error)
             return RETRY_SECONDS
@@ -258,7 +266,7 @@ class Versions:
 
     async def _bring_up(self, version: Version) -> None:
         planned = version.planned
-        if version.state is not State.LOADING:
+        if version.state not in {State.LOADING, State.NO_ROOM}:
             version.enter(State.PULLING)
         folder = await asyncio.to_thread(artifacts.pull, planned.artifacts, planned.digest, self._packages)
         version.probes = read_probes(folder)
@@ -267,6 +275,7 @@ class Versions:
             await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
             version.reload = True
         repository.link(self._repository, planned.name, folder)
+        await self._require_room(version)
         version.enter(State.LOADING, version.message)
         await self._load(version)
         version.enter(State.PROVING)
@@ -275,6 +284,21 @@ class Versions:
             version.enter(State.PROVEN, "proven by a real inference")
             version.answered_at = time.monotonic()
             _LOG.info("%s is proven", planned.name)
+
+    async def _require_room(self, version: Version) -> None:
+        """Only of what is to come: the live version is loaded whatever it takes."""
+        loaded = await self._triton.loaded()
+        if version.model in loaded or (self.plan is not None and self.plan.live == version.planned.name):
+            return
+        others = {
+            one.planned.name: artifacts.size(self.folder(one))
+            for one in self._held.values()
+            if one is not version and one.model in loaded
+        }
+        found = memory.read(self._memory)
+        lacking = memory.shortage(found, artifacts.size(self.folder(version)), others)
+        if lacking:
+            raise NoRoom(lacking)
 
     async def _load(self, version: Version) -> None:
         loaded = await self._triton.loaded()

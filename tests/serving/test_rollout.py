@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from recstack_gateway import memory
+
 from tests.serving.conftest import Packages
 from tests.serving.fingerprints import USERS, Fingerprints
 from tests.serving.pod import Pod
@@ -175,3 +177,13 @@ def test_latency_is_measured_before_anybody_is_answered(pod: Pod, packages: Pack
     _proven(pod, packages)
     for said in pod.client.get("/versions").json().values():
         assert 0 < said["latency"]["p50"] <= said["latency"]["p99"] < 1000
+
+
+def test_what_a_version_holds_is_measured(pod: Pod, packages: Packages) -> None:
+    _proven(pod, packages)
+
+    def told() -> bool:
+        found = memory.read(pod.folder / "models" / "memory.json")
+        return found is not None and set(found.versions) == set(BOTH) and min(found.versions.values()) > 2**20
+
+    pod.wait("both are measured", told)

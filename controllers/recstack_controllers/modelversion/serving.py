@@ -46,7 +46,7 @@ async def observe(  # noqa: PLR0911
         reports = await proof.observe(cluster, namespace, spec.stack)
         found = proof.judge(reports, name, digest)
         state = State.TRUE if found.verdict is proof.Verdict.PROVEN else State.FALSE
-        reason = {"Pending": "Loading", "Failed": "LoadFailed", "Proven": "Proven"}[found.verdict]
+        reason = proof.REASONS[found.verdict]
         loaded = (state, reason, f"{found.message}.")
         verdicts = _verdicts(version, latency.slowest(reports, name))
         return Service(loaded, not_live, settled=False, latency=verdicts)

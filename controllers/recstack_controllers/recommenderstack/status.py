@@ -13,7 +13,7 @@ from recstack_controllers.kit.clock import rfc3339
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.modelversion.results import BAD_WAITS
-from recstack_controllers.proof import Proof, Verdict
+from recstack_controllers.proof import REASONS, Proof, Verdict
 from recstack_controllers.recommenderstack.observe import all_ready
 from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Phase, Plan
@@ -66,8 +66,9 @@ def model(
             return (State.FALSE, "Suspended", text), False
         return (State.FALSE, "Training", f"Version {name} is about to be trained.{rest}"), False
     if proof is not None:
-        reason = "LoadFailed" if proof.verdict is Verdict.FAILED else "Loading"
-        return (State.FALSE, reason, f"Version {name}: {proof.message}.{rest}"), False
+        reason = "Loading" if proof.verdict is Verdict.PROVEN else REASONS[proof.verdict]
+        text = f"Version {name}: {proof.message}.{rest}"
+        return (State.FALSE, reason, text), proof.verdict is Verdict.NO_ROOM
     return _in_training(on_its_way, rest, suspended=suspended and not pinned)
 
 

@@ -367,3 +367,16 @@ async def test_a_slow_pod_that_comes_while_it_answers_takes_nothing_back() -> No
     world.latency = {"p50": 30.0, "p99": 95.0}
     await later(world, 5)
     assert (weights(world), world.plan.rolled_back) == ({new: 10}, ())
+
+
+async def test_a_version_without_room_in_memory_says_what_to_do() -> None:
+    world, old, new = await on_its_way()
+    world.report(1, "NoRoom", new)
+    await world.round()
+    assert world.plan.live == old
+    for type in ("ModelReady", "Ready", "Stalled"):
+        assert world.condition(type)["reason"] == "NoMemoryHeadroom"
+    assert "Raise spec.serving.memory" in world.condition("Ready")["message"]
+    assert world.condition("Loaded", "ModelVersion", new)["reason"] == "NoMemoryHeadroom"
+    await world.settle()  # there is room at last
+    assert world.plan.live == new

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import functools
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -389,3 +390,32 @@ async def test_counts_begin_anew_with_each_epoch(world: World, one: str) -> None
     world.versions.take(_trying(world, 0, {"a": one}, epoch="next"))
     said = world.versions.report()["a"]["statistics"]
     assert (said["epoch"], said["requests"], said["latency"]) == ("next", 0, {})
+
+
+def _memory(world: World, tmp_path: Path, used: int) -> None:
+    held = {"limit": 1000 * 2**20, "used": used * 2**20, "versions": {"a": 300 * 2**20}}
+    (tmp_path / "models" / "memory.json").write_text(json.dumps(held))
+
+
+async def test_what_does_not_fit_is_not_loaded_until_there_is_room(
+    world: World, one: str, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "ROOM_SECONDS", 0.01)
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    world.versions.take(world.plan("a", {"a": one, "b": two}))
+    await world.until(lambda: world.states().get("b") == "NoRoom")
+    assert "150 Mi of 1000 Mi are free" in world.versions.report()["b"]["message"]
+    assert "load recommender--b" not in world.triton.calls
+    assert world.states()["a"] == "Proven"
+    _memory(world, tmp_path, 500)
+    await world.until(lambda: world.states().get("b") == "Proven")
+
+
+async def test_the_live_version_is_loaded_whatever_it_takes(
+    world: World, one: str, two: str, tmp_path: Path
+) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 990)
+    world.versions.take(world.plan("b", {"a": one, "b": two}))
+    await world.until(lambda: world.states().get("b") == "Proven")
