@@ -181,7 +181,7 @@ class Stack(RuleBasedStateMachine):
             if rollout is not None and rollout.phase != "Loading":
                 return
 
-    @rule(passes=st.integers(1, 16), cut=WRITES)
+    @rule(passes=st.integers(1, 6), cut=WRITES)
     def all_goes_well_for_a_while(self, passes: int, cut: int | None) -> None:
         """Nor does it often bring a version to where it is live, or tried."""
         for number in range(passes):
@@ -289,7 +289,7 @@ class Stack(RuleBasedStateMachine):
 TestStack = Stack.TestCase
 TestStack.settings = settings(
     max_examples=20,
-    stateful_step_count=40,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
