@@ -131,7 +131,8 @@ def judge(reports: Sequence[PodReport], version: str, digest: str) -> Proof:
         elif found.state == Verdict.NO_ROOM:
             cramped = cramped or (
                 f"pod {report.pod} has no room for it: {found.message or 'no figures given'}. "
-                "Raise spec.serving.memory: pods are replaced one by one, and it goes on"
+                "Raise spec.serving.memory: pods are replaced one by one, and it goes on; or set "
+                "spec.rollout.memoryFallback to Recreate, which answers 503 meanwhile"
             )
         elif found.state != Verdict.PROVEN:
             waiting = waiting or f"pod {report.pod}: {found.state}"

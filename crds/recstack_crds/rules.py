@@ -232,6 +232,12 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
     ),
     Rollout: (
         _rule(
+            "!has(self.memoryFallback) || self.memoryFallback != 'Recreate' || !has(self.strategy) || "
+            "!has(self.strategy.type) || self.strategy.type == 'Immediate'",
+            "memoryFallback: Recreate goes with strategy.type: Immediate: Canary and Shadow need both "
+            "versions in memory",
+        ),
+        _rule(
             "!has(self.soak) || !has(self.soak.clickThrough) || (has(self.strategy) && "
             "has(self.strategy.type) && self.strategy.type == 'Canary')",
             "soak.clickThrough needs strategy.type: Canary: clicks are compared between people who see "

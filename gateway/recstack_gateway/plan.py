@@ -60,10 +60,13 @@ class Plan(_Part):
     versions: tuple[PlannedVersion, ...]
     drain: tuple[str, ...]
     serving: Serving
+    kept: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     mirror: Mirror | None = None
     epoch: str = ""
     click_event: str = "view"
+    memory_fallback: str = "Refuse"
+    """Recreate: a version without room takes the place of the others, which are unloaded first."""
 
 
 def parse(content: str | bytes) -> Plan:

@@ -48,6 +48,8 @@ class Version:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it answers no request."""
+    yields: bool = False
+    """Whether it gives way to one that has no room beside it."""
     doubted: bool = False
     """Whether its last inference failed; where there is another version, that one answers meanwhile."""
     statistics: Statistics = field(init=False)

@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ROOM_SECONDS = 5.0
+RECREATE = "Recreate"
 READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 LATE_CHECKS = 5
@@ -84,6 +85,7 @@ class Versions:
             version.wake.set()
             if version.state is State.UNLOADED and name not in plan.drain:
                 del self._held[name]
+        self._review_yields(plan)
         self._settle()
 
     def _want(self, planned: PlannedVersion) -> None:
@@ -210,7 +212,9 @@ class Versions:
 
     async def _step(self, version: Version) -> float | None:
         """The next step; returns seconds until the next look, None: not before something changes."""
-        if version.state is State.FAILED:
+        if version.state is State.FAILED or version.yields:
+            if version.yields:
+                await self._give_way(version)
             return None
         try:
             if version.state is State.PROVEN and not version.reload:
@@ -223,13 +227,16 @@ class Versions:
         except Refused as error:
             _LOG.error("%s cannot be served: %s", version.planned.name, error)
             version.enter(State.FAILED, str(error))
+            if self._recreates():
+                await self._unload_quietly(version)
+                self._call_back()
             self._settle()
             return None
         except NoRoom as error:
             if version.state is not State.NO_ROOM:
                 _LOG.error("%s is not loaded: %s", version.planned.name, error)
             version.enter(State.NO_ROOM, str(error))
-            return ROOM_SECONDS
+            return RETRY_SECONDS if self._recreates() else ROOM_SECONDS
         except Unavailable as error:
             version.message = str(error)
             return RETRY_SECONDS
@@ -298,7 +305,50 @@ class Versions:
         found = memory.read(self._memory)
         lacking = memory.shortage(found, artifacts.size(self.folder(version)), others)
         if lacking:
+            if self._recreates() and self.plan is not None and version.planned.name not in self.plan.kept:
+                for name in others:
+                    self._held[name].yields = True
+                    self._held[name].wake.set()
             raise NoRoom(lacking)
+
+    def _recreates(self) -> bool:
+        return self.plan is not None and self.plan.memory_fallback == RECREATE
+
+    async def _give_way(self, version: Version) -> None:
+        """Unload it, though it is planned: nobody answers until what takes its place is proven."""
+        if version.state is State.NO_ROOM:
+            return
+        _LOG.warning("%s gives way to a version that has no room beside it", version.planned.name)
+        if self.route is version:
+            self.route = None
+        version.enter(State.NO_ROOM, "it gave way to a version that has no room beside it")
+        if version.requests:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await version.idle.wait()
+        await self._unload_quietly(version)
+        for one in self._held.values():
+            one.wake.set()
+
+    async def _unload_quietly(self, version: Version) -> None:
+        with suppress(Unavailable):  # nothing is loaded in a Triton that is not there
+            await self._unload(_models(await self._triton.loaded(), version.planned.name))
+
+    def _review_yields(self, plan: Plan) -> None:
+        """Only the live version gives way beyond a plan, and only while there is one to give way to."""
+        for name, one in self._held.items():
+            if one.yields and name != plan.live:
+                one.yields = False
+        if not any(one.name != plan.live and one.name not in plan.kept for one in plan.versions):
+            self._call_back()
+
+    def _call_back(self) -> None:
+        """Load again what gave way to a version that does not serve in the end."""
+        for one in self._held.values():
+            if one.yields:
+                one.yields = False
+                one.enter(State.LOADING)
+                one.wake.set()
 
     async def _load(self, version: Version) -> None:
         loaded = await self._triton.loaded()
@@ -371,6 +421,9 @@ class Versions:
     def _settle(self) -> None:
         """Answer with the plan's live version once it is proven here, until then as before."""
         live = self._held.get(self.plan.live) if self.plan and self.plan.live else None
+        if live is not None and live.yields:
+            # What it gave way to answers in its place, as soon as it is proven.
+            live = next((one for one in self._held.values() if one.state is State.PROVEN), None)
         if live is None or live is self.route or live.state is not State.PROVEN:
             return
         before, self.route = self.route, live

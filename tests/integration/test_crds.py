@@ -236,6 +236,10 @@ BAD: dict[str, tuple[Thing, str]] = {
         {"rollout": {"strategy": {"shadow": {"fraction": 0.5}}}},
         "shadow goes with type: Shadow",
     ),
+    "two versions where only one has room": (
+        {"rollout": {"memoryFallback": "Recreate", "strategy": {"type": "Canary"}}},
+        "memoryFallback: Recreate goes with strategy.type: Immediate",
+    ),
     "clicks of people who are not divided": (
         {"rollout": {"soak": {"clickThrough": {"maxDrop": 0.1}}}},
         "soak.clickThrough needs strategy.type: Canary",

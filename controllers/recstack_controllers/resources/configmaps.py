@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from recstack_crds.v1alpha1.rollout import RolledBack
+from recstack_crds.v1alpha1.rollout import MemoryFallback, RolledBack
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
@@ -173,6 +173,8 @@ def _written(stack: Stack, content: Plan) -> dict[str, Any]:
         soak = stack.spec.rollout.soak
         if soak is not None and soak.click_through is not None:
             value["clickEvent"] = soak.click_through.event
+    if stack.spec.rollout.memory_fallback is not MemoryFallback.REFUSE:
+        value["memoryFallback"] = stack.spec.rollout.memory_fallback.value
     if content.rolled_back:
         value["rolledBack"] = [one.model_dump(by_alias=True) for one in content.rolled_back]
     return value

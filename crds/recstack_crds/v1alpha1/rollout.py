@@ -98,11 +98,24 @@ class Soak(ApiModel):
     )
 
 
+class MemoryFallback(StrEnum):
+    """What happens to a version that does not fit into memory beside the one that answers."""
+
+    REFUSE = "Refuse"
+    RECREATE = "Recreate"
+
+
 class Rollout(ApiModel):
     """How a version takes over."""
 
     strategy: Strategy = Field(default_factory=Strategy, description="How requests come to it.")
     soak: Soak | None = Field(None, description="Left out: nothing is watched, nothing rolled back.")
+    memory_fallback: MemoryFallback = Field(
+        MemoryFallback.REFUSE,
+        description="When a version does not fit into memory beside the live one. Refuse: it is not loaded, "
+        "and a condition tells the figures. Recreate: every pod unloads the live one first, and answers "
+        "503 until the new one is proven there.",
+    )
     history_limit: int = Field(3, ge=1, le=50, description="Superseded versions kept.")
     pin: Name | None = Field(
         None, description="ModelVersion that serves as long as this is set, also while suspended."

@@ -380,3 +380,11 @@ async def test_a_version_without_room_in_memory_says_what_to_do() -> None:
     assert world.condition("Loaded", "ModelVersion", new)["reason"] == "NoMemoryHeadroom"
     await world.settle()  # there is room at last
     assert world.plan.live == new
+
+
+@pytest.mark.parametrize(("said", "told"), [({}, False), ({"memoryFallback": "Recreate"}, True)])
+async def test_pods_are_told_what_to_do_without_room(said: Manifest, told: bool) -> None:
+    world = World(spec(1, **said))
+    await world.round()
+    text = world.cluster.find("ConfigMap", names.plan(STACK))["data"]["plan.json"]
+    assert ('"memoryFallback": "Recreate"' in text) is told

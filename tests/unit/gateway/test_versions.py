@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from recstack_gateway import plan, versions
+from recstack_gateway import plan, proof, versions
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan
@@ -129,6 +129,7 @@ class World:
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     for name in ("CHECK_SECONDS", "RETRY_SECONDS"):
         monkeypatch.setattr(versions, name, 0.01)
+    monkeypatch.setattr(proof, "REQUESTS", 2)
     made = World(tmp_path)
     yield made
     await made.versions.close()
@@ -392,8 +393,8 @@ async def test_counts_begin_anew_with_each_epoch(world: World, one: str) -> None
     assert (said["epoch"], said["requests"], said["latency"]) == ("next", 0, {})
 
 
-def _memory(world: World, tmp_path: Path, used: int) -> None:
-    held = {"limit": 1000 * 2**20, "used": used * 2**20, "versions": {"a": 300 * 2**20}}
+def _memory(world: World, tmp_path: Path, used: int, holds: str = "a") -> None:
+    held = {"limit": 1000 * 2**20, "used": used * 2**20, "versions": {holds: 300 * 2**20}}
     (tmp_path / "models" / "memory.json").write_text(json.dumps(held))
 
 
@@ -419,3 +420,57 @@ async def test_the_live_version_is_loaded_whatever_it_takes(
     _memory(world, tmp_path, 990)
     world.versions.take(world.plan("b", {"a": one, "b": two}))
     await world.until(lambda: world.states().get("b") == "Proven")
+
+
+def _recreating(world: World, live: str, digests: dict[str, str], kept: tuple[str, ...] = ()) -> Plan:
+    return world.plan(live, digests).model_copy(update={"memory_fallback": "Recreate", "kept": kept})
+
+
+async def test_recreate_unloads_the_old_one_first_and_back(
+    world: World, one: str, two: str, tmp_path: Path
+) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    world.versions.take(_recreating(world, "a", {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "NoRoom", "b": "Proven"})
+    unload, load = (
+        world.triton.calls.index(call) for call in ("unload recommender--a", "load recommender--b")
+    )
+    assert unload < load
+    await world.until(lambda: world.versions.route is not None)
+    assert _chosen(world, 17) == "b"  # the operator has not moved live yet, and this pod has nothing else
+    _memory(world, tmp_path, 800, holds="b")
+    world.versions.take(_recreating(world, "b", {"b": two, "a": one}, kept=("a",)))
+    await asyncio.sleep(0.05)
+    assert world.states() == {"a": "NoRoom", "b": "Proven"}
+    world.versions.take(_recreating(world, "b", {"b": two, "a": one}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "NoRoom"})
+
+
+async def test_recreate_brings_the_old_one_back_when_the_new_one_fails(
+    world: World, one: str, two: str, tmp_path: Path
+) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    load = world.triton.load
+
+    async def refuse(model: str) -> None:
+        if model.endswith("--b"):
+            raise Refused("no")
+        await load(model)
+
+    world.triton.load = refuse  # type: ignore[method-assign]
+    world.versions.take(_recreating(world, "a", {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Failed"})
+    assert "unload recommender--a" in world.triton.calls
+    assert _chosen(world, 17) == "a"
+
+
+async def test_recreate_is_called_off(world: World, one: str, two: str, tmp_path: Path) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    world.versions.take(_recreating(world, "a", {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "NoRoom", "b": "Proven"})
+    world.versions.take(_recreating(world, "a", {"a": one}))
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    assert _chosen(world, 17) == "a"
