@@ -184,6 +184,7 @@ def test_what_a_version_holds_is_measured(pod: Pod, packages: Packages) -> None:
 
     def told() -> bool:
         found = memory.read(pod.folder / "models" / "memory.json")
-        return found is not None and set(found.versions) == set(BOTH) and min(found.versions.values()) > 2**20
+        # Outside of a container the processes of others are seen too.
+        return found is not None and all(found.versions.get(name, 0) > 2**20 for name in BOTH)
 
     pod.wait("both are measured", told)
