@@ -163,7 +163,7 @@ def test_the_drawer_tells_stages_and_counts(browser: Browser) -> None:
         "item_id_decoder",
     ]
     assert all(float(text) > 0 for text in browser.texts(".stages tbody .ms"))
-    assert browser.texts(".funnel b") == ["400", "400", "1", "300", "20"]
+    assert browser.texts(".funnel b") == ["400", "400", "1", "0", "300", "20"]
     assert browser.texts(".origins tbody td:nth-child(3)") == ["retrieval"] * 10
     assert browser.run("return document.activeElement.closest('dialog') !== null")
     browser.press(Keys.ESCAPE)

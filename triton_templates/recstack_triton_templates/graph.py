@@ -63,7 +63,7 @@ TENSORS = {
     REPLY: Tensor("UINT8", (1, -1), "replies, a line of JSON each, in the order of the requests"),
 }
 
-STAGES = {
+_STAGES = {
     "context_preprocessor": Stage(
         (REQUEST,),
         ("PROBLEMS", "USER_ID", "PERSON", "PLAIN", "COUNT", "TOP", "SEED", "FETCH", "EXPLAIN", "CONTEXT"),
@@ -89,6 +89,23 @@ STAGES = {
         ("ORDER", "ORDER_SCORES", "POSITIONS", "SOURCES", "COUNTS", "EXPLAIN", "DEGRADED", "PROBLEMS"),
         (REPLY,),
     ),
+}
+
+LAST = "item_id_decoder"
+
+
+def time_name(stage: str) -> str:
+    """Tensor in which a stage tells the last one how long it took."""
+    return f"MS_{stage}"
+
+
+TIMED = tuple(stage for stage in _STAGES if stage != LAST)
+TENSORS |= {time_name(stage): Tensor("FP32", (1,), f"milliseconds of {stage}") for stage in TIMED}
+STAGES = {
+    stage: Stage((*one.inputs, *map(time_name, TIMED)), one.outputs)
+    if stage == LAST
+    else Stage(one.inputs, (*one.outputs, time_name(stage)))
+    for stage, one in _STAGES.items()
 }
 
 

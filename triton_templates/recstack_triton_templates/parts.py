@@ -6,6 +6,7 @@ the last stage puts the problem in its place.
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from recstack_triton_templates import matrices
 from recstack_triton_templates.explain import Trace, told
-from recstack_triton_templates.graph import REPLY, REQUEST
+from recstack_triton_templates.graph import LAST, REPLY, REQUEST, TIMED, time_name
 from recstack_triton_templates.lines import Asked, Reply, answered, read
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.recommender import capped_values, ordering
@@ -39,7 +40,9 @@ PROBLEM_ROWS = 1
 
 
 class Parts:
-    """A method for each stage, named as it: tensors to tensors. Each reads what it needs of the package.
+    """A method for each stage, named as it: tensors to tensors; ``run`` calls it.
+
+    Each reads what it needs of the package.
 
     Args:
         package: of the version.
@@ -62,6 +65,14 @@ class Parts:
     ) -> None:
         self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
         self._retrieve, self._trending = retrieve, trending
+
+    def run(self, stage: str, tensors: Tensors) -> Tensors:
+        """What the stage gives, and how long it took."""
+        began = time.perf_counter()
+        outputs: Tensors = getattr(self, stage)(tensors)
+        if stage == LAST:
+            return outputs
+        return {**outputs, time_name(stage): np.array([(time.perf_counter() - began) * 1000], np.float32)}
 
     def warm(self, stage: str) -> None:
         """Read what the stage needs before the first request.
@@ -269,7 +280,7 @@ class Parts:
         return {REPLY: matrices.to_bytes(content)[None]}
 
     def _told(self, tensors: Tensors, place: int, items: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """How the reply came about; times are Triton's to tell, by model."""
+        """How the reply came about; times are those of the whole call."""
         if not tensors["EXPLAIN"][place]:
             return None
         sources, order = tensors["SOURCES"][place], tensors["POSITIONS"][place]
@@ -282,7 +293,8 @@ class Parts:
             retrieved=retrieved,
             seen=seen,
         )
-        return {"stages": {}, "candidates": counts}
+        stages = {stage: round(float(tensors[time_name(stage)][0]), 4) for stage in TIMED}
+        return {"stages": stages, "candidates": counts}
 
 
 def _integers(values: list[int]) -> Array:

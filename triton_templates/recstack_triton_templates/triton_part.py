@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class TritonPythonModel:
         package = Package(here.package, here.device)
         parts = Parts(package, here.settings, here.seen, time.time, self._retrieve, trending=here.trending)
         parts.warm(here.stage)
-        self._call = getattr(parts, here.stage)
+        self._call = partial(parts.run, here.stage)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request; an error of one is not the others'."""

@@ -6,7 +6,7 @@ const milliseconds = (value) => (value >= 10 ? value.toFixed(1) : value >= 0.1 ?
 
 const STEPS = {
   catalog: "items in the catalog", retrieved: "retrieved by the query tower", seen_filtered: "taken out: seen already",
-  ranked: "ranked", returned: "shown",
+  trending: "of what is trending", ranked: "ranked", returned: "shown",
 };
 
 function figure(value, text) {
@@ -55,7 +55,7 @@ export function fill(answer) {
   const told = explain
     ? [make("h3", {}, "Time by stage"), stages(explain), make("h3", {}, "Candidates by step"), funnel(explain),
       make("h3", {}, "Where the first ones came from"), origins(answer.items)]
-    : [make("p", { class: "sub" }, "The ensemble graph does not tell how an answer came about; the fused one does.")];
+    : [make("p", { class: "sub" }, "This version does not tell how an answer came about.")];
   byId("drawer-body").replaceChildren(
     make("p", { class: "sub" }, `Answered by ${answer.version}${answer.degraded ? ", unfiltered: what this person saw could not be read" : ""}.`),
     make("div", { class: "figures" },

@@ -88,7 +88,7 @@ function show() {
   const cards = answer.items.map((item) => card(item, cart.has(item.id), add, reason(item, best)));
   byId("carousel").replaceChildren(...cards);
   byId("rail").scrollTo({ left: 0 });
-  const counts = answer.explain?.candidates; // the ensemble graph does not tell
+  const counts = answer.explain?.candidates;
   const text = answer.items.length
     ? `The best ${number(answer.items.length)}${counts ? ` of ${number(counts.catalog)}` : ""} for ${controls.name}, in ${answer.took.browser.toFixed(0)} ms`
     : `Nothing is left for ${controls.name}: all that could be found was seen.`;

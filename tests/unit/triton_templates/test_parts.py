@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from recstack_triton_templates import matrices
-from recstack_triton_templates.graph import REPLY, REQUEST, STAGES, TENSORS
+from recstack_triton_templates.graph import LAST, REPLY, REQUEST, STAGES, TENSORS
 from recstack_triton_templates.package import Package, load
 from recstack_triton_templates.parts import Parts
 from recstack_triton_templates.recommender import Recommender
@@ -99,7 +99,7 @@ class Ensemble:
         return tensors[REPLY].tobytes()
 
     def _run(self, name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = dict(getattr(self.parts[name], name)(inputs))
+        outputs = dict(self.parts[name].run(name, inputs))
         for tensor, value in outputs.items():
             assert value.dtype == NUMPY[TENSORS[tensor].type], tensor
             assert value.ndim == len(TENSORS[tensor].dims), tensor
@@ -205,6 +205,13 @@ def test_trending_lists_that_are_empty_or_down(folders: dict[str, Path], graph: 
         assert answer(asked, Lists(LISTS)) != without
     plain = b'{"user_id": 11, "plain": true}'
     assert answer(plain, Lists(None)) == answer(plain, None)
+
+
+def test_the_ensemble_tells_the_time_of_each_stage(folders: dict[str, Path]) -> None:
+    ensemble = Ensemble(folders["retail"], ServingSettings())
+    reply = _replies(ensemble.answer(b'{"user_id": 11, "explain": true}'))[0]
+    assert list(reply["explain"]["stages"]) == [stage for stage in STAGES if stage != LAST]
+    assert all(milliseconds > 0 for milliseconds in reply["explain"]["stages"].values())
 
 
 def _replies(content: bytes) -> list[dict[str, Any]]:
