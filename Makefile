@@ -12,7 +12,7 @@ empty :=
 space := $(empty) $(empty)
 export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo generate format clean
+.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo bench-swap generate format clean
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -77,6 +77,9 @@ test: lint verify unit integration serving training feast e2e  ## Everything tha
 
 demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
 	@$(PY) -m recstack_demo
+
+bench-swap: images  ## 100 swaps and 50 kills under load, on a real cluster; one line of JSON last
+	@PYTHONPATH=$(PYTHONPATH):$(CURDIR) $(PY) -m benchmarks.swap
 
 generate: install  ## CRDs and field tables from the pydantic models
 	@$(PY) -m recstack_crds.generate && $(PY) -m recstack_crds.docs

@@ -1,0 +1,1 @@
+"""``make bench-swap``: swaps and kills under load."""

@@ -1,0 +1,198 @@
+"""The cluster of the benchmark: a stack with two versions, pods, the load beside them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recstack_demo.cluster import Cluster, CommandFailed
+from recstack_demo.main import OPERATOR_NAMESPACE
+
+NAMESPACE, STACK = "bench-swap", "shop"
+USERS = 40
+Thing = dict[str, Any]
+SPEC: Thing = {
+    "data": {
+        "source": {"synthetic": {"users": 1000, "items": 2465, "interactions": 40_000, "days": 6}},
+        "window": {"trainDays": 4, "evaluationDays": 2},
+    },
+    "models": {"retrieval": {"batchSize": 512, "epochs": 2}, "ranking": {"batchSize": 4096, "epochs": 1}},
+    # Nothing is kept loaded: each swap pulls, loads, proves, flips, drains and unloads.
+    "rollout": {"keepLoaded": 0, "historyLimit": 10},
+}
+
+
+class BenchFailed(RuntimeError):
+    """The cluster did not come to where the benchmark needs it; the message says what was missing."""
+
+
+@dataclass
+class Bench:
+    """The benchmark's namespace."""
+
+    cluster: Cluster
+    image: str
+    say: Callable[[str], None]
+
+    def kube(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace."""
+        return self.cluster.kube("-n", NAMESPACE, *arguments, stdin=stdin)
+
+    def get(self, *arguments: str) -> Any:
+        """Run ``kubectl get`` in the namespace, decoded."""
+        return self.cluster.get("-n", NAMESPACE, *arguments)
+
+    def stack(self, **spec: Any) -> None:
+        """Apply the stack, with ``spec`` in place of its own parts."""
+        self.kube(
+            "apply",
+            "-f",
+            "-",
+            stdin=yaml.safe_dump(
+                {
+                    "apiVersion": "recstack.dev/v1alpha1",
+                    "kind": "RecommenderStack",
+                    "metadata": {"name": STACK},
+                    "spec": SPEC | spec,
+                }
+            ),
+        )
+
+    def until(self, what: str, check: Callable[[], Any], seconds: float) -> Any:
+        """Wait until ``check`` gives something true.
+
+        Raises:
+            BenchFailed: not within ``seconds``.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(CommandFailed):
+                if found := check():
+                    return found
+            time.sleep(0.2)
+        state = self.kube("get", "rstack,mver,pods", "-o", "wide")
+        raise BenchFailed(f"{what}: not within {seconds:.0f} s\n{state}")
+
+    def settled(self, version: str) -> bool:
+        """Whether ``version`` answers, alone, on every pod, and the stack says so of its present spec."""
+        stack = self.get("rstack", STACK)
+        status = stack.get("status") or {}
+        ready = any(
+            one["type"] == "Ready"
+            and one["status"] == "True"
+            and one["observedGeneration"] == stack["metadata"]["generation"]
+            for one in status.get("conditions", [])
+        )
+        return bool(ready and status.get("liveVersion") == version and self.plan()["drain"] == [])
+
+    def plan(self) -> Thing:
+        """The serving plan."""
+        return dict(json.loads(self.get("configmap", f"{STACK}-plan")["data"]["plan.json"]))
+
+    def pods(self) -> list[str]:
+        """Serving pods that are ready."""
+        found = self.get("pods", "-l", f"recstack.dev/stack={STACK},app.kubernetes.io/component=serving")
+        return [one["metadata"]["name"] for one in found["items"] if _ready(one)]
+
+    def pin(self, version: str) -> None:
+        """Ask for ``version``, as a person would."""
+        patch = json.dumps({"spec": {"rollout": {"pin": version}}})
+        self.kube("patch", "rstack", STACK, "--type=merge", "-p", patch)
+
+    def leader(self) -> str:
+        """Operator pod that holds the Lease."""
+        leases = self.cluster.get("lease", "-n", OPERATOR_NAMESPACE)["items"]
+        pods = self.cluster.get("pods", "-n", OPERATOR_NAMESPACE)["items"]
+        held = [lease["spec"].get("holderIdentity", "") for lease in leases]
+        names: list[str] = [pod["metadata"]["name"] for pod in pods]
+        return next((name for name in names if any(one.startswith(name) for one in held)), names[0])
+
+    def prepare(self, replicas: int) -> tuple[str, str]:
+        """Train two versions and start the pods; gives the versions' names, the first one live."""
+        with suppress(CommandFailed):
+            self.cluster.kube("create", "namespace", NAMESPACE)
+        names: list[str] = []
+        for seed in (1, 2):
+            self.say(f"training version {seed} of 2")
+            self.stack(training={"seed": seed}, serving={"replicas": 1})
+            done: str = self.until(f"version {seed} is live", lambda: self._other(names), 600)
+            names.append(done)
+        self.say(f"starting {replicas} serving pods")
+        self.stack(
+            training={"seed": 2},
+            serving={"replicas": replicas},
+            rollout=SPEC["rollout"] | {"pin": names[0]},
+        )
+        self.until(f"{replicas} pods are ready", lambda: len(self.pods()) == replicas, 180)
+        self.until("the first version is back", lambda: self.settled(names[0]), 120)
+        return names[0], names[1]
+
+    def _other(self, known: list[str]) -> str | None:
+        live: str | None = (self.get("rstack", STACK).get("status") or {}).get("liveVersion")
+        return live if live and live not in known and self.settled(live) else None
+
+    @contextmanager
+    def load(self, rate: float) -> Iterator[Callable[[], Thing]]:
+        """Open-loop load while the block runs; the function ends it and gives what was seen."""
+        script = (Path(__file__).parent / "load.py").read_text()
+        self.kube("create", "configmap", "load", f"--from-literal=load.py={script}")
+        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(_load_pod(self.image, rate)))
+        try:
+            self.kube("wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
+
+            def end() -> Thing:
+                self.kube("exec", "load", "--", "touch", "/tmp/stop")
+                self.until("the load has ended", lambda: self._exists("/tmp/load.json"), 60)
+                return dict(json.loads(self.kube("exec", "load", "--", "cat", "/tmp/load.json")))
+
+            yield end
+        finally:
+            self.kube("delete", "pod/load", "configmap/load", "--grace-period=0", "--force")
+
+    def _exists(self, path: str) -> bool:
+        self.kube("exec", "load", "--", "test", "-e", path)
+        return True
+
+    def take_down(self) -> None:
+        """Nothing of the benchmark is left."""
+        with suppress(CommandFailed):
+            self.kube("delete", "rstack,mver", "--all", "--timeout=120s")
+            self.cluster.kube("delete", "namespace", NAMESPACE, "--timeout=120s")
+
+
+def _ready(pod: Thing) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def _load_pod(image: str, rate: float) -> Thing:
+    url = f"http://{STACK}.{NAMESPACE}.svc:8080"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "load"},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "load",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    # It stays after its end, so that what it wrote can be fetched.
+                    "command": [
+                        "sh",
+                        "-c",
+                        f"python /load/load.py {url} {rate} {USERS}; sleep 3600",
+                    ],
+                    "volumeMounts": [{"name": "load", "mountPath": "/load"}],
+                }
+            ],
+            "volumes": [{"name": "load", "configMap": {"name": "load"}}],
+        },
+    }
