@@ -18,6 +18,7 @@ from recstack_controllers.resources import (
     autoscaler,
     claims,
     disruption,
+    events,
     modelversion,
     network,
     serving,
@@ -92,6 +93,14 @@ def children(stack: Stack) -> dict[tuple[str, str], Manifest]:
         made += [valkey.service(stack), network.valkey(stack), valkey.stateful_set(stack, server)]
     if scaling is not None:
         made.append(autoscaler.autoscaler(stack, scaling))
+    if stack.spec.events.enabled:
+        made += [
+            access.service_account(stack, events.COMPONENT),
+            access.role(stack, events.COMPONENT),
+            access.role_binding(stack, events.COMPONENT),
+            network.events(stack),
+            events.deployment(stack, credentials),
+        ]
     return {(one["kind"], one["metadata"]["name"]): one for one in made if one is not None}
 
 
@@ -215,9 +224,12 @@ def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
         text = f"the API server lets nobody change the volume claims of {what}: make a new stack"
         yield Consequence(Effect.REFUSED, text)
     elif parts[0].get("template") != parts[1].get("template"):
-        how = (
-            "one by one, none is missing" if new["kind"] == "Deployment" else "seen items stay on its volume"
-        )
+        if new["kind"] != "Deployment":
+            how = "seen items stay on its volume"
+        elif parts[1]["strategy"]["type"] == "Recreate":
+            how = "events wait meanwhile"
+        else:
+            how = "one by one, none is missing"
         yield Consequence(Effect.RESTART, f"pods of {what} are replaced ({how})")
     if parts[0].get("replicas") != parts[1].get("replicas"):
         count = parts[1].get("replicas")

@@ -9,6 +9,7 @@ from typing import Any
 
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Source
+from recstack_crds.v1alpha1.events import Events
 from recstack_crds.v1alpha1.features import Features, Operator
 from recstack_crds.v1alpha1.models import Evaluation, Gate, Index, Ranking, StackTraining
 from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
@@ -290,4 +291,5 @@ LIST_KEYS: Mapping[tuple[type[ApiModel], str], tuple[str, ...]] = {
     (Features, "item"): ("name",),
     (Features, "context"): ("name",),
     (Evaluation, "segments"): ("name",),
+    (Events, "types"): ("name",),
 }

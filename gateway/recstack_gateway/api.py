@@ -26,10 +26,11 @@ from starlette.responses import JSONResponse, Response
 from recstack_gateway import metrics, openapi, problems
 from recstack_gateway.browse import Browse
 from recstack_gateway.errors import Busy, Unavailable
+from recstack_gateway.events.event import Event
+from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.pages import Pages
 from recstack_gateway.plan import Plan
 from recstack_gateway.problems import Problem
-from recstack_gateway.seen import SeenWriter
 from recstack_gateway.shadow import Shadow
 from recstack_gateway.statistics import Once
 from recstack_gateway.telemetry import SILENT, Telemetry, answered
@@ -93,7 +94,7 @@ class EventBody(_Body):
     """Something that a user did with an item."""
 
     event_id: str = Field(min_length=1, max_length=128, description="The same id counts once.")
-    user_id: Int64 | None = Field(None, description="Null: anonymous; such an event marks nothing.")
+    user_id: Int64 | None = Field(None, description="Null: anonymous; it counts for trending only.")
     item_id: Int64
     type: str = Field("view", max_length=64, description="view, cart, purchase…")
     version: str | None = Field(
@@ -135,17 +136,17 @@ _EVENTS = TypeAdapter(EventsBody)
 
 
 class Api:
-    """The routes. ``seen`` None: the pod has no Valkey."""
+    """The routes. ``events`` None: the pod has no Valkey."""
 
     def __init__(
         self,
         versions: Versions,
-        seen: SeenWriter | None,
+        events: EventWriter | None,
         scope: str,
         alive: Callable[[], bool],
         telemetry: Telemetry = SILENT,
     ) -> None:
-        self._versions, self._seen, self._scope, self._alive = versions, seen, scope, alive
+        self._versions, self._events, self._scope, self._alive = versions, events, scope, alive
         self._telemetry = telemetry
         self._shadow, self._once = Shadow(versions.infer), Once()
 
@@ -177,7 +178,7 @@ class Api:
             )
         models = [model for route in routes for model in route[3:5] if model is not None]
         app.openapi = lambda: openapi.document(app, models)  # type: ignore[method-assign]
-        Browse(self._versions, events=self._seen is not None).add_to(app)
+        Browse(self._versions, events=self._events is not None).add_to(app)
         Pages().add_to(app)
         return app
 
@@ -285,22 +286,28 @@ class Api:
     async def events(self, request: Request) -> Response:
         """Tell what users did; the items count as seen from the next recommendation on."""
         body = await _read(request, _EVENTS)
-        writer, keys = self._store()
+        plan, writer = self._store()
         now = time.time()
-        marks = [
-            (one.event_id, one.user_id, one.item_id, now if one.timestamp is None else one.timestamp)
+        events = [
+            Event(
+                one.event_id,
+                one.user_id,
+                one.item_id,
+                one.type,
+                now if one.timestamp is None else one.timestamp,
+            )
             for one in body.events
-            if one.user_id is not None
         ]
+        marks = _keys(plan, self._scope) if plan.serving.seen_filter.enabled else None
         try:
-            new = await writer.mark(keys, marks)
+            found = await writer.accept(events, marks=marks, stream=plan.events is not None)
         except Unavailable as error:
             metrics.EVENTS.labels("unavailable").inc(len(body.events))
             raise Problem(503, str(error), {"Retry-After": "1"}) from error
         self._count_clicks(body.events)
-        metrics.EVENTS.labels("marked").inc(new)
-        metrics.EVENTS.labels("ignored").inc(len(body.events) - new)
-        return JSONResponse({"accepted": len(body.events), "marked": new}, 202)
+        metrics.EVENTS.labels("new").inc(found.new)
+        metrics.EVENTS.labels("known").inc(len(body.events) - found.new)
+        return JSONResponse({"accepted": len(body.events), "new": found.new, "marked": found.marked}, 202)
 
     def _count_clicks(self, events: Sequence[EventBody]) -> None:
         plan = self._versions.plan
@@ -315,20 +322,23 @@ class Api:
             user = TypeAdapter(Int64).validate_strings(text)
         except ValidationError:
             raise Problem(422, f"user_id: expected a 64-bit integer, got {text[:40]!r}") from None
-        writer, keys = self._store()
+        plan, writer = self._store()
         try:
-            await writer.forget(keys, user)
+            await writer.forget(_keys(plan, self._scope), user)
         except Unavailable as error:
             raise Problem(503, str(error), {"Retry-After": "1"}) from error
         return Response(status_code=204)
 
-    def _store(self) -> tuple[SeenWriter, SeenKeys]:
+    def _store(self) -> tuple[Plan, EventWriter]:
         plan = self._versions.plan
         if plan is None:
             raise Problem(503, "this pod has no plan yet", {"Retry-After": "2"})
-        if self._seen is None or not plan.serving.seen_filter.enabled:
-            raise Problem(404, "the stack's seen filter is off (spec.serving.seenFilter.enabled)")
-        return self._seen, _keys(plan, self._scope)
+        if self._events is None or not (plan.serving.seen_filter.enabled or plan.events):
+            raise Problem(
+                404,
+                "events do nothing here: spec.events.enabled and spec.serving.seenFilter.enabled are false",
+            )
+        return plan, self._events
 
     async def versions(self, request: Request) -> Response:
         """State of every version in this pod."""

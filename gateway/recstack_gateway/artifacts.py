@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -22,10 +22,11 @@ Reader = Callable[[str], AbstractContextManager[BinaryIO]]
 """Opens a part by its name."""
 
 
-def pull(artifacts: str, digest: str, packages: Path) -> Path:
+def pull(artifacts: str, digest: str, packages: Path, wanted: Collection[str] | None = None) -> Path:
     """Folder of the package on disk, pulled if it is not there; ``digest`` is ``sha256:<hex>``.
 
-    It appears under its name only after every part was verified, so what is there is whole.
+    It appears under its name only after every part was verified, so what is there is whole. ``wanted``: only
+    these parts, for a folder ``packages`` whose readers need no others.
 
     Raises:
         Refused: a part is missing, or is not what the manifest says.
@@ -43,6 +44,8 @@ def pull(artifacts: str, digest: str, packages: Path) -> Path:
     try:
         manifest = _fetch(read, MANIFEST, writing, name, None)
         for part, facts in _parts(manifest).items():
+            if wanted is not None and part not in wanted:
+                continue
             _fetch(read, part, writing, facts["sha256"], facts["bytes"])
         writing.rename(target)
     except (OSError, BotoCoreError) as error:  # the SDK's errors while a body is read are no OSErrors

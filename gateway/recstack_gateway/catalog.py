@@ -69,7 +69,7 @@ class Catalog:
             self._ids: Array = table["__id__"]
             raw = {compiled[name]["column"]: (compiled[name], table[name]) for name in features["item"]}
             raw.pop(columns["item"], None)
-            self._raw = {column: _Decoder(*pair, vocabularies) for column, pair in raw.items()}
+            self._raw = {column: Decoder(*pair, vocabularies) for column, pair in raw.items()}
             self.context = [
                 _context(column, [compiled[n] for n in features["context"]], columns, vocabularies)
                 for column in dict.fromkeys(compiled[n]["column"] for n in features["context"])
@@ -130,7 +130,7 @@ class Catalog:
         return Item(id=int(self._ids[row]), title=self._titles[row], features=known)
 
 
-class _Decoder:
+class Decoder:
     """Encoded values of a feature to the raw ones; None where they cannot be told.
 
     A null took the feature's default when the package was made: what equals the default is not told.
@@ -151,6 +151,7 @@ class _Decoder:
             self._default = float(default_value(transform, vocabularies))
 
     def __call__(self, row: int) -> Raw | None:
+        """Raw value in a row."""
         value = self._encoded[row].item()
         if self._default is None:
             return self._words.get(value)

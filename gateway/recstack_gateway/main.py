@@ -11,8 +11,8 @@ from lightkube import AsyncClient
 
 from recstack_gateway.api import Api
 from recstack_gateway.configmaps import ClusterConfigMaps
+from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.plan_source import PlanSource
-from recstack_gateway.seen import SeenWriter
 from recstack_gateway.settings import Settings, from_environment
 from recstack_gateway.telemetry import Telemetry, provider
 from recstack_gateway.triton import GrpcTriton
@@ -27,7 +27,7 @@ async def serve(settings: Settings) -> None:
     client = AsyncClient()
     configmaps = ClusterConfigMaps(client, settings.namespace)
     versions = Versions(triton, configmaps.binary, settings.models)
-    seen = SeenWriter(settings.valkey_url, settings.scope) if settings.valkey_url else None
+    events = EventWriter(settings.valkey_url, settings.scope) if settings.valkey_url else None
     plans = asyncio.create_task(
         PlanSource(configmaps, settings.plan_name, settings.plan_file, versions.take).run()
     )
@@ -35,23 +35,23 @@ async def serve(settings: Settings) -> None:
     def alive() -> bool:
         return not (plans.done() or versions.broken)
 
-    app = Api(versions, seen, settings.scope, alive, telemetry).app()
+    app = Api(versions, events, settings.scope, alive, telemetry).app()
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
     try:
-        await uvicorn.Server(config).serve([_listen(settings.port)])
+        await uvicorn.Server(config).serve([listen(settings.port)])
     finally:
         plans.cancel()
         await asyncio.gather(plans, return_exceptions=True)
         await versions.close()
-        if seen is not None:
-            await seen.close()
+        if events is not None:
+            await events.close()
         await client.close()
         await triton.close()
         if traces is not None:
             await asyncio.to_thread(traces.shutdown)
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     """All addresses of the pod, IPv6 included where there is any."""
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET

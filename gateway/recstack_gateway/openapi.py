@@ -59,9 +59,10 @@ class BatchReply(_Reply):
 
 
 class EventsReply(_Reply):
-    """Events taken, and how many of them marked an item as seen that was not told before."""
+    """Events taken, how many of them were not told before, and how many of those were a user's."""
 
     accepted: int
+    new: int
     marked: int
 
 

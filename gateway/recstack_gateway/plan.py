@@ -49,10 +49,30 @@ class Mirror(_Part):
     fraction: float
 
 
+class Events(_Part):
+    """What is made of events. ``types``: weights; ``trending_by``: columns of items.
+
+    ``behaviour``: column of items by column of users whose most frequent value it takes.
+    """
+
+    types: dict[str, float]
+    trending_half_life_seconds: float
+    trending_by: tuple[str, ...]
+    recent_items: int
+    behaviour_window_seconds: float
+    behaviour: dict[str, str]
+    retention_seconds: int
+
+    def weight(self, type_: str) -> float:
+        """Of a type of event; one that nobody named counts like a view by default."""
+        return self.types.get(type_, 1.0)
+
+
 class Plan(_Part):
     """``live`` answers what no route takes; ``versions`` are held; ``drain`` are on their way out.
 
     With another ``epoch`` the counts of all versions begin anew; ``click_event``: events that are clicks.
+    ``events`` None: nobody works them off.
     """
 
     generation: int

@@ -73,7 +73,7 @@ class Pod:
         self._generation = 0
 
     def start(self, module: str, **environment: str) -> None:
-        """``triton_server`` or ``main``."""
+        """``triton_server``, ``main`` or ``worker``."""
         with (self.folder / f"{module}.log").open("ab") as log:
             self._processes[module] = subprocess.Popen(
                 [sys.executable, "-m", f"recstack_gateway.{module}"],
@@ -139,12 +139,22 @@ class Pod:
         """The plan's text, with the next generation."""
         self._generation += 1
         seen = {"enabled": True, "ttlSeconds": 518_400, "capacity": 1000, "errorRate": 0.01}
+        events = {
+            "types": {"view": 1.0, "cart": 5.0, "purchase": 10.0},
+            "trendingHalfLifeSeconds": 86_400,
+            "trendingBy": ["category_l1"],
+            "recentItems": 100,
+            "behaviourWindowSeconds": 86_400,
+            "behaviour": {"top_category": "category_l1"},
+            "retentionSeconds": 2_592_000,
+        }
         value = {
             "generation": self._generation,
             "live": live,
             "versions": versions,
             "drain": drain,
             "serving": {"replicas": 1, "topK": 100, "candidates": 300, "seenFilter": seen},
+            "events": events,
         } | more
         return json.dumps(value)
 

@@ -133,7 +133,7 @@ def test_paths_are_problems_too(pod: Pod, method: str, path: str, status: int) -
 
 def test_a_seen_item_is_gone_at_once_until_forgotten(pod: Pod) -> None:
     before = _ids(pod, user_id=20)
-    assert _see(pod, 20, before[:50]) == {"accepted": 50, "marked": 50}
+    assert _see(pod, 20, before[:50]) == {"accepted": 50, "new": 50, "marked": 50}
     after = _ids(pod, user_id=20)
     assert len(after) == 100
     assert not set(after) & set(before[:50])
@@ -184,8 +184,12 @@ def test_a_poisoned_event_is_a_problem(pod: Pod, event: object) -> None:
 
 def test_anonymous_events_and_none_at_all(pod: Pod) -> None:
     events = [{"event_id": "anonymous", "user_id": None, "item_id": 5}]
-    assert pod.client.post("/v1/events", json={"events": events}).json() == {"accepted": 1, "marked": 0}
-    assert pod.client.post("/v1/events", json={"events": []}).json() == {"accepted": 0, "marked": 0}
+    assert pod.client.post("/v1/events", json={"events": events}).json() == {
+        "accepted": 1,
+        "new": 1,
+        "marked": 0,
+    }
+    assert pod.client.post("/v1/events", json={"events": []}).json() == {"accepted": 0, "new": 0, "marked": 0}
 
 
 def test_valkey_down_degrades_and_recovers_by_itself(pod: Pod, valkey: ValkeyServer) -> None:

@@ -61,6 +61,11 @@ def gateway(stack: str) -> str:
     return f"{stack}-serving"
 
 
+def events(stack: str) -> str:
+    """Identity and Deployment of the pod that works off events."""
+    return f"{stack}-events"
+
+
 def training(stack: str) -> str:
     """Network policy of the training pods."""
     return f"{stack}-training"

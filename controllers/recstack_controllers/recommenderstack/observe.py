@@ -16,7 +16,10 @@ from recstack_controllers.resources.stack import Stack
 
 @dataclass(frozen=True)
 class Observed:
-    """The stack's children; None: not there. ``pods`` only when the Deployment lacks some."""
+    """The stack's children; None: not there. Pods only when their Deployment lacks some.
+
+    ``worker``: the Deployment that works off events.
+    """
 
     plan_object: Manifest | None
     plan: Plan
@@ -25,6 +28,8 @@ class Observed:
     stateful_set: Manifest | None
     autoscaler: Manifest | None
     pods: list[Manifest]
+    worker: Manifest | None
+    worker_pods: list[Manifest]
     known: list[Known]
 
 
@@ -35,11 +40,12 @@ async def observe(cluster: Cluster, stack: Stack) -> Observed:
         Stalled: somebody changed the plan into what is no plan.
     """
     space, name = stack.namespace, stack.name
-    plan_object, deployment, server, autoscaler, found = await asyncio.gather(
+    plan_object, deployment, server, autoscaler, worker, found = await asyncio.gather(
         cluster.get(kinds.CONFIG_MAP, space, names.plan(name)),
         cluster.get(kinds.DEPLOYMENT, space, names.gateway(name)),
         cluster.get(kinds.STATEFUL_SET, space, names.valkey(name)),
         cluster.get(kinds.AUTOSCALER, space, names.gateway(name)),
+        cluster.get(kinds.DEPLOYMENT, space, names.events(name)),
         cluster.list(kinds.MODEL_VERSION, space, {}),
     )
     try:
@@ -48,23 +54,27 @@ async def observe(cluster: Cluster, stack: Stack) -> Observed:
         raise Stalled(
             "PlanUnreadable", f"{error}: delete it, and it is made anew; pods serve on until then."
         ) from None
-    known = versions.read(found, name, plan.rolled_back)
-    pods: list[Manifest] = []
-    if deployment is not None and not all_ready(deployment):
-        pods = await cluster.list(kinds.POD, space, names.selector(name, "serving"))
+
+    async def pods(of: Manifest | None, component: str) -> list[Manifest]:
+        if of is None or all_ready(of):
+            return []
+        return await cluster.list(kinds.POD, space, names.selector(name, component))
+
     if valkey.managed(stack) is None:
         server = None
     if stack.spec.autoscaling is None:
         autoscaler = None
     return Observed(
-        plan_object,
-        plan,
-        generation,
-        deployment,
-        server,
-        autoscaler,
-        pods,
-        known,
+        plan_object=plan_object,
+        plan=plan,
+        generation=generation,
+        deployment=deployment,
+        stateful_set=server,
+        autoscaler=autoscaler,
+        pods=await pods(deployment, "serving"),
+        worker=worker,
+        worker_pods=await pods(worker, "events"),
+        known=versions.read(found, name, plan.rolled_back),
     )
 
 

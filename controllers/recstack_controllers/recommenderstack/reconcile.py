@@ -33,6 +33,7 @@ from recstack_controllers.resources import (
     claims,
     configmaps,
     disruption,
+    events,
     modelversion,
     network,
     serving,
@@ -114,6 +115,7 @@ class _Run:
         await self._access(stack)
         plan, found = await self._plan(stack, seen)
         await self._pods(stack, seen, credentials)
+        await self._worker(stack, seen, credentials)
         self._tell_model(stack, seen, plan, found)
         await self._features(stack, seen)
         self._stage = "ModelReady"
@@ -284,6 +286,27 @@ class _Run:
         self._tell_pods(seen, made)
         self._fields["endpoint"] = serving.endpoint(stack)
 
+    async def _worker(self, stack: Stack, seen: Observed, credentials: str) -> None:
+        """What works off events, when somebody shall."""
+        name = names.events(self._name)
+        if not stack.spec.events.enabled:
+            for kind in (
+                kinds.DEPLOYMENT,
+                kinds.NETWORK_POLICY,
+                kinds.ROLE_BINDING,
+                kinds.ROLE,
+                kinds.SERVICE_ACCOUNT,
+            ):
+                await self._remove(stack, kind, name)
+            self._conditions.remove("EventsReady")
+            return
+        await self._apply(kinds.SERVICE_ACCOUNT, access.service_account(stack, events.COMPONENT))
+        await self._apply(kinds.ROLE, access.role(stack, events.COMPONENT))
+        await self._apply(kinds.ROLE_BINDING, access.role_binding(stack, events.COMPONENT))
+        await self._apply(kinds.NETWORK_POLICY, network.events(stack))
+        made = await self._apply(kinds.DEPLOYMENT, events.deployment(stack, credentials))
+        self._conditions.set("EventsReady", *status.events(made, seen.worker_pods))
+
     async def _leave_replicas(self, deployment: Manifest | None) -> None:
         """Give the number of pods away before it is applied no more.
 
@@ -379,6 +402,8 @@ class _Run:
         managed = valkey.managed(stack) is not None
         if managed or self._conditions.get("StoresReady") is None:
             self._conditions.set("StoresReady", *status.stores(seen.stateful_set, managed=managed))
+        if stack.spec.events.enabled:
+            self._conditions.set("EventsReady", *status.events(seen.worker, seen.worker_pods))
         self._tell_model(stack, seen, seen.plan, None)
 
     def _tell_pods(self, seen: Observed, deployment: Manifest | None) -> None:

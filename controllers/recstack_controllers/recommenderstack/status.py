@@ -142,6 +142,20 @@ def serving(plan: Plan, deployment: Manifest | None, pods: Sequence[Manifest]) -
     return State.TRUE, "Serving", f"{wanted} of {wanted} pods answer."
 
 
+def events(worker: Manifest | None, pods: Sequence[Manifest]) -> Fact:
+    """EventsReady: the pod that works off events runs; apart, as recommendations do not need it."""
+    if worker is not None and all_ready(worker):
+        return State.TRUE, "Working", "Events are worked off."
+    trouble = next((text for text in map(_trouble, pods) if text), "")
+    if trouble:
+        return State.FALSE, "EventsPodCannotStart", trouble
+    return (
+        State.FALSE,
+        "EventsPodNotReady",
+        "The pod that works off events is not ready yet; they wait in Valkey.",
+    )
+
+
 def _trouble(pod: Manifest) -> str:
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     for condition in status.get("conditions") or []:
@@ -155,7 +169,8 @@ def _trouble(pod: Manifest) -> str:
         ended = (container.get("lastState") or {}).get("terminated") or {}
         if waiting.get("reason") == "CrashLoopBackOff":
             why = ended.get("reason", "Error")
-            hint = " Raise spec.serving.memory." if why == "OOMKilled" else ""
+            part = "events" if container["name"] == "events" else "serving"
+            hint = f" Raise spec.{part}.memory." if why == "OOMKilled" else ""
             return (
                 f"Pod {name}: container {container['name']} keeps ending ({why}, exit code "
                 f"{ended.get('exitCode')}): see "

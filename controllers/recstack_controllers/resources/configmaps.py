@@ -11,6 +11,7 @@ from recstack_crds.v1alpha1.rollout import MemoryFallback, RolledBack
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources import events
 from recstack_controllers.resources.stack import Stack, Version
 
 RECIPE_KEY = "recipe.json"
@@ -146,7 +147,12 @@ def repository(stack: Stack, version: str, files: Mapping[str, bytes]) -> Manife
 def plan(stack: Stack, content: Plan, generation: int) -> Manifest:
     """Serving plan; ``generation`` rises with every change of ``content``."""
     serving = stack.spec.serving.model_dump(mode="json", by_alias=True)
-    value = {"generation": generation, **_written(stack, content), "serving": serving}
+    value = {
+        "generation": generation,
+        **_written(stack, content),
+        "serving": serving,
+        "events": events.settings(stack),
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -24,6 +24,12 @@ def serving(stack: Stack) -> Manifest:
     return _policy(stack, names.gateway(stack.name), "serving", [{"ports": ports}])
 
 
+def events(stack: Stack) -> Manifest:
+    """Health and metrics of the pod that works off events."""
+    ports = [{"port": names.GATEWAY_PORT, "protocol": "TCP"}]
+    return _policy(stack, names.events(stack.name), "events", [{"ports": ports}])
+
+
 def valkey(stack: Stack) -> Manifest:
     """Valkey's port for the stack's own serving pods, and for the Jobs that fill the online store."""
     clients = ["serving", *(["features"] if stack.spec.stores.feast is not None else [])]

@@ -42,6 +42,11 @@ def resources(cpu: str, memory: str, gpus: int) -> Manifest:
     return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
 
 
+def stack_environment(namespace: str, stack: str) -> list[Manifest]:
+    """Whose pod it is."""
+    return [{"name": "RECSTACK_NAMESPACE", "value": namespace}, {"name": "RECSTACK_STACK", "value": stack}]
+
+
 def s3_environment(location: S3Location | None) -> list[Manifest]:
     """Environment of the AWS SDKs for ``location``; without Secret the pod's own identity is used."""
     if location is None:

@@ -95,8 +95,8 @@ def _gateway(stack: Stack) -> Manifest:
             *_tracing(stack),
         ],
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
-        "readinessProbe": _probe("/readyz", period=2, failures=3),
-        "livenessProbe": _probe("/healthz", period=10, failures=6),
+        "readinessProbe": probe("/readyz", period=2, failures=3),
+        "livenessProbe": probe("/healthz", period=10, failures=6),
         # Between removal from the endpoints and the signal, so that no proxy still sends here.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "resources": pods.resources("100m", GATEWAY_MEMORY, 0),
@@ -106,14 +106,7 @@ def _gateway(stack: Stack) -> Manifest:
 
 def _environment(stack: Stack) -> list[Manifest]:
     """What both containers are told: the models read what users saw, the gateway writes it."""
-    return [
-        {"name": "RECSTACK_NAMESPACE", "value": stack.namespace},
-        {"name": "RECSTACK_STACK", "value": stack.name},
-        {
-            "name": "VALKEY_URL",
-            "valueFrom": {"secretKeyRef": {"name": names.valkey(stack.name), "key": valkey.URL}},
-        },
-    ]
+    return [*pods.stack_environment(stack.namespace, stack.name), valkey.url_environment(stack)]
 
 
 def _tracing(stack: Stack) -> list[Manifest]:
@@ -132,7 +125,8 @@ def _tracing(stack: Stack) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _probe(path: str, period: int, failures: int) -> Manifest:
+def probe(path: str, period: int, failures: int) -> Manifest:
+    """Of a container's port ``http``; ``period`` in seconds."""
     return {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,

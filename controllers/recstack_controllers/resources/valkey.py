@@ -44,6 +44,12 @@ def url(stack: Stack, credentials: Credentials) -> str:
     return f"{scheme}://{login}{external.host}:{external.port}/0"
 
 
+def url_environment(stack: Stack) -> Manifest:
+    """How a container learns the URL."""
+    source = {"secretKeyRef": {"name": names.valkey(stack.name), "key": URL}}
+    return {"name": "VALKEY_URL", "valueFrom": source}
+
+
 def secret(stack: Stack, credentials: Credentials) -> Manifest:
     """Secret with the URL that gateways use, and, when managed, the server's password."""
     text = {URL: url(stack, credentials)}

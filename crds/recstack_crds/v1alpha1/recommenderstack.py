@@ -4,6 +4,7 @@ from pydantic import Field
 
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Data
+from recstack_crds.v1alpha1.events import Events
 from recstack_crds.v1alpha1.features import Features
 from recstack_crds.v1alpha1.models import Evaluation, Models, StackTraining
 from recstack_crds.v1alpha1.platform import (
@@ -29,6 +30,7 @@ class RecommenderStackSpec(ApiModel):
     evaluation: Evaluation = Field(default_factory=Evaluation, description="Gates.")
     stores: Stores = Field(default_factory=Stores, description="Valkey and artifacts.")
     serving: Serving = Field(default_factory=Serving, description="The pods that answer.")
+    events: Events = Field(default_factory=Events, description="What is made of what people do.")
     rollout: Rollout = Field(default_factory=Rollout, description="How a version takes over.")
     autoscaling: Autoscaling | None = Field(None, description="Left out: no HPA.")
     suspend: bool = Field(False, description="True: nothing new is started; serving goes on.")

@@ -1,0 +1,125 @@
+"""The pod that works off events, and what the plan says of them."""
+
+from recstack_crds.v1alpha1.features import Op
+
+from recstack_controllers.kit import duration, names
+from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources import pods, valkey
+from recstack_controllers.resources.serving import MODELS_PATH, PLAN_PATH, probe
+from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
+
+COMPONENT = "events"
+
+
+def deployment(stack: Stack, credentials_version: str) -> Manifest:
+    """One pod; the plan tells it what to do, so a change of ``spec.events`` replaces it seldom.
+
+    ``credentials_version`` is the resourceVersion of the Valkey credentials, which it reads when it starts.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": stack.metadata(names.events(stack.name), COMPONENT),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": names.selector(stack.name, COMPONENT)},
+            # Events wait in their stream meanwhile; two at once would only wait for each other.
+            "strategy": {"type": "Recreate"},
+            "template": {
+                "metadata": {
+                    "labels": names.labels(stack.name, COMPONENT),
+                    "annotations": {f"{names.GROUP}/valkey": credentials_version},
+                },
+                "spec": {
+                    "serviceAccountName": names.events(stack.name),
+                    "automountServiceAccountToken": True,
+                    **pods.shared(stack.settings),
+                    "terminationGracePeriodSeconds": 15,
+                    "containers": [_container(stack)],
+                    "volumes": _volumes(stack),
+                },
+            },
+        },
+    }
+
+
+def _container(stack: Stack) -> Manifest:
+    mounts: list[Manifest] = [
+        {"name": "models", "mountPath": MODELS_PATH},
+        {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if stack.artifacts_claim:
+        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
+    return {
+        "name": "events",
+        "image": stack.settings.images.serving,
+        "imagePullPolicy": stack.settings.image_pull_policy,
+        "command": ["python", "-m", "recstack_gateway.worker"],
+        "env": [
+            *pods.stack_environment(stack.namespace, stack.name),
+            valkey.url_environment(stack),
+            *pods.s3_environment(stack.artifacts_s3),
+        ],
+        "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
+        "readinessProbe": probe("/healthz", period=5, failures=3),
+        "livenessProbe": probe("/healthz", period=10, failures=6),
+        "resources": pods.resources(stack.spec.events.cpu, stack.spec.events.memory, 0),
+        "securityContext": pods.container_security() | {"readOnlyRootFilesystem": True},
+        "volumeMounts": mounts,
+    }
+
+
+def _volumes(stack: Stack) -> list[Manifest]:
+    volumes = [
+        pods.temporary("models"),
+        pods.temporary("tmp"),
+        {"name": "plan", "configMap": {"name": names.plan(stack.name)}},
+    ]
+    if stack.artifacts_claim:
+        claim = {"claimName": stack.artifacts_claim, "readOnly": True}
+        volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
+    return volumes
+
+
+def settings(stack: Stack) -> Manifest | None:
+    """What gateways and the pod read of events in the plan; None: they are not worked off."""
+    spec = stack.spec.events
+    if not spec.enabled:
+        return None
+    return {
+        "types": {one.name: one.weight for one in spec.types},
+        "trendingHalfLifeSeconds": _seconds(spec.trending_half_life),
+        "trendingBy": _trending_by(stack),
+        "recentItems": spec.recent_items,
+        "behaviourWindowSeconds": _seconds(spec.behaviour_window),
+        "behaviour": _behaviour(stack),
+        "retentionSeconds": _seconds(spec.retention),
+    }
+
+
+def _trending_by(stack: Stack) -> list[str]:
+    """Columns of the item table."""
+    by = stack.spec.serving.trending.by
+    if by is None:
+        return sorted(set(_behaviour(stack).values()))
+    columns = {feature.name: feature.column for feature in stack.spec.features.item}
+    return sorted({columns[name] for name in by})
+
+
+def _behaviour(stack: Stack) -> dict[str, str]:
+    """Column of items by column of users that is derived from it, where serving knows the items' values."""
+    known = {
+        feature.column
+        for feature in stack.spec.features.item
+        if [operator.op for operator in feature.ops] == [Op.CATEGORIFY]
+    }
+    return {
+        feature.column: feature.most_frequent
+        for feature in stack.spec.features.user
+        if feature.most_frequent in known
+    }
+
+
+def _seconds(text: str) -> int:
+    return int(duration.parse(text).total_seconds())

@@ -1,0 +1,110 @@
+"""The gateway's side of events: what it writes into Valkey, tells of a user, and forgets."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import valkey.asyncio
+from recstack_triton_templates.event_keys import EventKeys
+from recstack_triton_templates.seen_keys import SeenKeys
+from valkey import ValkeyError
+
+from recstack_gateway import seen
+from recstack_gateway.errors import Unavailable
+from recstack_gateway.events.event import Event, to_fields
+
+TIMEOUT = 0.5
+EVENT_SECONDS = 86_400
+"""How long an event id is remembered: a sender that tries again later than this counts as new."""
+Words = Sequence[str | int]
+_ONCE = """
+-- Of each key that is new, run its commands.
+-- ARGV: seconds; of each key: count, and of each command: words, word…
+local at, new = 2, {}
+for i, key in ipairs(KEYS) do
+  local count = tonumber(ARGV[at])
+  local fresh = redis.call('SET', key, 1, 'NX', 'EX', ARGV[1])
+  new[i] = fresh and 1 or 0
+  at = at + 1
+  for _ = 1, count do
+    local words = tonumber(ARGV[at])
+    if fresh then
+      redis.call(unpack(ARGV, at + 1, at + words))
+    end
+    at = at + 1 + words
+  end
+end
+return new
+"""
+
+
+class Accepted(NamedTuple):
+    """Of a batch: events that were new, and those of them that a user did."""
+
+    new: int
+    marked: int
+
+
+class EventWriter:
+    """Accepts events, forgets users. Make it inside the event loop."""
+
+    def __init__(self, url: str, scope: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = valkey.asyncio.Valkey.from_url(
+            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry_on_error=[ConnectionError]
+        )
+        self._once = self._client.register_script(_ONCE)
+        self._keys, self._clock = EventKeys(scope), clock
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def accept(self, events: Iterable[Event], *, marks: SeenKeys | None, stream: bool) -> Accepted:
+        """Mark the items of new events as seen and put the events into the stream, wholly or not at all.
+
+        An event older than the filter's TTL marks nothing; one from the future counts as of now.
+
+        Args:
+            events: in any order; of one id only the first counts, now and for a day.
+            marks: where it is kept what was seen; None: nowhere.
+            stream: whether somebody works the stream off.
+
+        Raises:
+            Unavailable: Valkey does not answer; send the events again.
+        """
+        now = self._clock()
+        known = [replace(event, seconds=min(event.seconds, now)) for event in events]
+        if not known:
+            return Accepted(0, 0)
+        words: list[str | int] = [EVENT_SECONDS]
+        for event in known:
+            commands: list[Words] = []
+            if marks is not None and event.user is not None:
+                commands += seen.marks(marks, event.user, event.item, event.seconds, now)
+            if stream:
+                fields = [word for pair in to_fields(event).items() for word in pair]
+                commands.append(["XADD", self._keys.stream(), "*", *fields])
+            words.append(len(commands))
+            for command in commands:
+                words += [len(command), *command]
+        new = await self._run([self._keys.known(event.id) for event in known], words)
+        users = sum(fresh for event, fresh in zip(known, new, strict=True) if event.user is not None)
+        return Accepted(sum(new), users)
+
+    async def _run(self, keys: list[str], words: list[str | int]) -> list[int]:
+        try:
+            return cast(list[int], await self._once(keys=keys, args=cast(list[Any], words)))
+        except (ValkeyError, OSError) as error:
+            raise Unavailable(f"Valkey: {error}; send the events again") from error
+
+    async def forget(self, keys: SeenKeys, user: int) -> int:
+        """Delete all that is kept of ``user``; returns how many filters there were.
+
+        Raises:
+            Unavailable: Valkey does not answer.
+        """
+        try:
+            return cast(int, await self._client.delete(*keys.readable(user, self._clock())))
+        except (ValkeyError, OSError) as error:
+            raise Unavailable(f"Valkey: {error}; ask again") from error
