@@ -32,6 +32,7 @@ SETTINGS = Events(
     behaviour={"likes": "colour"},
     retention_seconds=86_400,
 )
+Call = tuple[bytes, Event, Mapping[str, Raw]]
 KEYS, LISTS = EventKeys("shop/retail"), TrendingKeys("shop/retail")
 
 
@@ -190,7 +191,7 @@ async def test_delivered_twice_counts_once(shop: Shop) -> None:
     await shop.client.xgroup_create(KEYS.stream(), GROUP, id="0")
     first: Any = await shop.client.xreadgroup(GROUP, "dead", {KEYS.stream(): ">"})
     entries = first[0][1]
-    calls = [(id_, event(0, 1), {}) for id_, _ in entries]
+    calls: list[Call] = [(id_, event(0, 1), {}) for id_, _ in entries]
     made = module.Effects(shop.client, "shop/retail")
     await asyncio.gather(made.apply(calls, SETTINGS), made.apply(calls[::-1], SETTINGS))
     await made.apply(calls, SETTINGS)
@@ -215,7 +216,7 @@ async def test_poison_goes_aside_with_its_reason_and_blocks_nothing(shop: Shop) 
     ]  # fmt: skip
     for fields in bad:
         words = {key: value.encode(errors="surrogateescape") for key, value in fields.items()}
-        await shop.client.xadd(KEYS.stream(), words)  # type: ignore[arg-type]
+        await shop.client.xadd(KEYS.stream(), words)
     await shop.send(event(1, 5))
     await shop.work()
     assert await shop.scores(LISTS.everywhere()) == {5: 1.0}
