@@ -160,6 +160,7 @@ class Api:
             ("POST", "/v1/recommend", self.recommend, RecommendBody, openapi.RecommendReply, 200),
             ("POST", "/v1/recommend:batch", self.recommend_batch, BatchBody, openapi.BatchReply, 200),
             ("POST", "/v1/events", self.events, EventsBody, openapi.EventsReply, 202),
+            ("GET", "/v1/users/{user_id}/state", self.state, None, openapi.StateReply, 200),
             ("DELETE", "/v1/users/{user_id}/state", self.forget, None, None, 204),
             ("GET", "/versions", self.versions, None, openapi.VersionsReply, 200),
             ("GET", "/healthz", self.healthz, None, openapi.Status, 200),
@@ -315,13 +316,21 @@ class Api:
             if plan is not None and one.type == plan.click_event and self._once.new(one.event_id):
                 self._versions.clicked(one.version, one.user_id)
 
+    async def state(self, request: Request) -> Response:
+        """Tell what is kept of a user; nothing after it was forgotten."""
+        user = _user(request)
+        plan, writer = self._store()
+        try:
+            found = await writer.state(_keys(plan, self._scope), user)
+        except Unavailable as error:
+            raise Problem(503, str(error), {"Retry-After": "1"}) from error
+        recent = [{"id": item, "timestamp": seconds} for item, seconds in found.recent]
+        value = {"recent": recent, "seen_filters": found.filters, "waiting_events": found.waiting}
+        return JSONResponse(value)
+
     async def forget(self, request: Request) -> Response:
         """Forget what is kept of a user."""
-        text = request.path_params["user_id"]
-        try:
-            user = TypeAdapter(Int64).validate_strings(text)
-        except ValidationError:
-            raise Problem(422, f"user_id: expected a 64-bit integer, got {text[:40]!r}") from None
+        user = _user(request)
         plan, writer = self._store()
         try:
             await writer.forget(_keys(plan, self._scope), user)
@@ -390,6 +399,14 @@ def _in_place(version: bytes, reply: bytes) -> bytes:
     if reply.startswith(REFUSED):
         return problems.content(_refusal(reply)).encode()
     return b'{"version":"%b",%b' % (version, reply[1:])
+
+
+def _user(request: Request) -> int:
+    text = request.path_params["user_id"]
+    try:
+        return TypeAdapter(Int64).validate_strings(text)
+    except ValidationError:
+        raise Problem(422, f"user_id: expected a 64-bit integer, got {text[:40]!r}") from None
 
 
 def _keys(plan: Plan, scope: str) -> SeenKeys:

@@ -66,6 +66,21 @@ class EventsReply(_Reply):
     marked: int
 
 
+class RecentItem(_Reply):
+    """An item that a user met, and when last, seconds since 1970, UTC."""
+
+    id: int
+    timestamp: float
+
+
+class StateReply(_Reply):
+    """What is kept of a user: recent items, filters of what was seen, events that wait or were put aside."""
+
+    recent: list[RecentItem]
+    seen_filters: int
+    waiting_events: int
+
+
 class VersionReply(_Reply):
     """One version in this pod, and what it was counted to do."""
 

@@ -50,17 +50,12 @@ class Mirror(_Part):
 
 
 class Events(_Part):
-    """What is made of events. ``types``: weights; ``trending_by``: columns of items.
-
-    ``behaviour``: column of items by column of users whose most frequent value it takes.
-    """
+    """What is made of events. ``types``: weights; ``trending_by``: columns of items."""
 
     types: dict[str, float]
     trending_half_life_seconds: float
     trending_by: tuple[str, ...]
     recent_items: int
-    behaviour_window_seconds: float
-    behaviour: dict[str, str]
     retention_seconds: int
 
     def weight(self, type_: str) -> float:

@@ -144,8 +144,6 @@ class Pod:
             "trendingHalfLifeSeconds": 86_400,
             "trendingBy": ["category_l1"],
             "recentItems": 100,
-            "behaviourWindowSeconds": 86_400,
-            "behaviour": {"top_category": "category_l1"},
             "retentionSeconds": 2_592_000,
         }
         value = {

@@ -13,10 +13,11 @@ import valkey.asyncio
 from recstack_gateway.catalog import Raw
 from recstack_gateway.events import effects as module
 from recstack_gateway.events.consumer import Consumer
-from recstack_gateway.events.event import Event
+from recstack_gateway.events.event import Event, from_fields
 from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.plan import Events
 from recstack_triton_templates.event_keys import GROUP, EventKeys
+from recstack_triton_templates.seen_keys import SeenKeys
 from recstack_triton_templates.trending_keys import TrendingKeys
 
 from tests.serving.valkey_server import ValkeyServer
@@ -28,8 +29,6 @@ SETTINGS = Events(
     trending_half_life_seconds=HALF,
     trending_by=("colour",),
     recent_items=5,
-    behaviour_window_seconds=7200,
-    behaviour={"likes": "colour"},
     retention_seconds=86_400,
 )
 Call = tuple[bytes, Event, Mapping[str, Raw]]
@@ -243,3 +242,22 @@ async def test_the_stream_does_not_grow(shop: Shop) -> None:
     await shop.work()
     pending: Any = await shop.client.xpending(KEYS.stream(), GROUP)
     assert (await shop.client.xlen(KEYS.stream()), pending["pending"]) == (0, 0)
+
+
+async def test_a_forgotten_user_leaves_nothing_and_others_stay(shop: Shop) -> None:
+    """What waits, what a worker holds right now, what lies among the dead letters."""
+    marks = SeenKeys("shop/retail", 100, 0.01, 86_400)
+    await shop.writer.accept([event(1, 5), event(2, 6, user=2)], marks=marks, stream=True)
+    await shop.work()
+    await shop.writer.accept([event(3, 7), event(4, 12345), event(5, 8, user=2)], marks=marks, stream=True)
+    await shop.client.xadd(KEYS.dead(), {"user": "1", "reason": "a test"})
+    held: Any = await shop.client.xreadgroup(GROUP, "busy", {KEYS.stream(): ">"})
+    assert await shop.writer.state(marks, 1) == ([(5, NOW)], 1, 3)
+    await shop.writer.forget(marks, 1)
+    assert await shop.writer.state(marks, 1) == ([], 0, 0)
+    calls: list[Call] = [(id_, from_fields(fields), {}) for id_, fields in held[0][1]]
+    await module.Effects(shop.client, "shop/retail").apply(calls, SETTINGS)
+    assert await shop.writer.state(marks, 1) == ([], 0, 0)
+    assert not [key async for key in shop.client.scan_iter("*/1}*")]
+    assert set(await shop.scores(KEYS.recent(2))) == {6, 8}
+    assert await shop.scores(LISTS.everywhere()) == {5: 1.0, 6: 1.0, 8: 1.0}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 GROUP = "recstack"
-"""Consumer group of both streams."""
+"""Consumer group of the stream."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,6 @@ class EventKeys:
         """Stream of accepted events that are not worked off yet; fields: see ``gateway``'s ``events``."""
         return f"recstack:events:{{{self.scope}}}"
 
-    def outbox(self) -> str:
-        """Stream of changed behavioural features on their way to the offline store."""
-        return f"recstack:offline:{{{self.scope}}}"
-
     def dead(self) -> str:
         """Stream of events that cannot be worked off, each with its reason."""
         return f"recstack:dead:{{{self.scope}}}"
@@ -31,7 +27,3 @@ class EventKeys:
     def recent(self, user_id: int) -> str:
         """Sorted set: member = item id as decimal text, score = last met, seconds since 1970."""
         return f"recstack:recent:{{{self.scope}/{user_id}}}"
-
-    def behaviour(self, user_id: int) -> str:
-        """Sorted set: member = an event of the user with its items' values, score = its time."""
-        return f"recstack:behaviour:{{{self.scope}/{user_id}}}"

@@ -1,6 +1,6 @@
 """The pod that works off events, and what the plan says of them."""
 
-from recstack_crds.v1alpha1.features import Op
+from recstack_crds.v1alpha1.features import Feature, Op
 
 from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
@@ -92,33 +92,23 @@ def settings(stack: Stack) -> Manifest | None:
         "trendingHalfLifeSeconds": _seconds(spec.trending_half_life),
         "trendingBy": _trending_by(stack),
         "recentItems": spec.recent_items,
-        "behaviourWindowSeconds": _seconds(spec.behaviour_window),
-        "behaviour": _behaviour(stack),
         "retentionSeconds": _seconds(spec.retention),
     }
 
 
 def _trending_by(stack: Stack) -> list[str]:
     """Columns of the item table."""
-    by = stack.spec.serving.trending.by
+    features, by = stack.spec.features, stack.spec.serving.trending.by
     if by is None:
-        return sorted(set(_behaviour(stack).values()))
-    columns = {feature.name: feature.column for feature in stack.spec.features.item}
+        derived = {feature.most_frequent for feature in features.user}
+        return sorted(one.column for one in features.item if one.column in derived and _plain(one))
+    columns = {feature.name: feature.column for feature in features.item}
     return sorted({columns[name] for name in by})
 
 
-def _behaviour(stack: Stack) -> dict[str, str]:
-    """Column of items by column of users that is derived from it, where serving knows the items' values."""
-    known = {
-        feature.column
-        for feature in stack.spec.features.item
-        if [operator.op for operator in feature.ops] == [Op.CATEGORIFY]
-    }
-    return {
-        feature.column: feature.most_frequent
-        for feature in stack.spec.features.user
-        if feature.most_frequent in known
-    }
+def _plain(feature: Feature) -> bool:
+    """Whether serving can tell the raw values of a feature."""
+    return [operator.op for operator in feature.ops] == [Op.CATEGORIFY]
 
 
 def _seconds(text: str) -> int:

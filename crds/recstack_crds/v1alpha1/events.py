@@ -34,11 +34,6 @@ class Events(ApiModel):
         "24h", description="After this long an event counts half as much in trending."
     )
     recent_items: int = Field(100, ge=1, le=1000, description="Items kept of each user, the latest.")
-    behaviour_window: Duration = Field(
-        "24h",
-        description="Events that user features with mostFrequent are made of between two trainings: those "
-        "this long before the user's newest, at most 1,000.",
-    )
     retention: Duration = Field(
         "30d",
         description="How long recent items are kept of a user who does nothing, and what could not be "

@@ -1,5 +1,5 @@
 -- All that one event does, with its acknowledgement: wholly or not at all, and once, however often it is delivered.
--- KEYS: stream, landmarks, recent, behaviour, trending lists… (recent and behaviour are empty for somebody anonymous)
+-- KEYS: stream, landmarks, recent (empty for somebody anonymous), trending lists…
 -- ARGV: an object in JSON; numbers that must keep every digit are texts.
 local a = cjson.decode(ARGV[1])
 if #redis.call('XRANGE', KEYS[1], a.entry, a.entry) == 0 then
@@ -43,7 +43,7 @@ if KEYS[3] ~= '' then
   redis.call('EXPIRE', KEYS[3], a.retention)
 end
 if a.weight > 0 then
-  for i = 5, #KEYS do
+  for i = 4, #KEYS do
     count(KEYS[i])
   end
 end

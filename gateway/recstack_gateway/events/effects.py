@@ -64,9 +64,7 @@ class Effects:
     def _call(
         self, entry: bytes, event: Event, values: Mapping[str, Raw], settings: Events
     ) -> tuple[list[str], dict[str, Any]]:
-        personal = ["", ""]
-        if event.user is not None:
-            personal = [self._keys.recent(event.user), self._keys.behaviour(event.user)]
+        recent = "" if event.user is None else self._keys.recent(event.user)
         lists = [self._lists.everywhere()]
         lists += [
             self._lists.among(column, values[column])
@@ -88,7 +86,7 @@ class Effects:
             "recent": settings.recent_items,
             "retention": settings.retention_seconds,
         }
-        return [self._keys.stream(), self._lists.landmarks(), *personal, *lists], argument
+        return [self._keys.stream(), self._lists.landmarks(), recent, *lists], argument
 
     async def bury(self, entry: Entry, reason: str, retention: int) -> None:
         """Move an entry that cannot be worked off to the dead letters.

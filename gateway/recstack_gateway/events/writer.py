@@ -1,7 +1,7 @@
 """The gateway's side of events: what it writes into Valkey, tells of a user, and forgets."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +17,8 @@ from recstack_gateway.events.event import Event, to_fields
 TIMEOUT = 0.5
 EVENT_SECONDS = 86_400
 """How long an event id is remembered: a sender that tries again later than this counts as new."""
+SCAN = 1000
+"""Entries that are read at once to find those of a user."""
 Words = Sequence[str | int]
 _ONCE = """
 -- Of each key that is new, run its commands.
@@ -44,6 +46,14 @@ class Accepted(NamedTuple):
 
     new: int
     marked: int
+
+
+class State(NamedTuple):
+    """What is kept of a user: items and when, seconds since 1970, latest first; filters; events that wait."""
+
+    recent: list[tuple[int, float]]
+    filters: int
+    waiting: int
 
 
 class EventWriter:
@@ -98,13 +108,46 @@ class EventWriter:
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; send the events again") from error
 
-    async def forget(self, keys: SeenKeys, user: int) -> int:
-        """Delete all that is kept of ``user``; returns how many filters there were.
+    async def state(self, marks: SeenKeys, user: int) -> State:
+        """What is kept of ``user``.
 
         Raises:
             Unavailable: Valkey does not answer.
         """
         try:
-            return cast(int, await self._client.delete(*keys.readable(user, self._clock())))
+            found: Any = await self._client.zrevrange(self._keys.recent(user), 0, -1, withscores=True)
+            filters = cast(int, await self._client.exists(*marks.readable(user, self._clock())))
+            waiting = [entry async for batch in self._waiting(user) for entry in batch]
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
+        recent = [(int(member), float(score)) for member, score in found]
+        return State(recent, filters, len(waiting))
+
+    async def forget(self, marks: SeenKeys, user: int) -> None:
+        """Delete all that is kept of ``user``: filters, recent items, events that wait or were put aside.
+
+        An event that a worker holds does nothing any more once this returns: its effects look for it first.
+
+        Raises:
+            Unavailable: Valkey does not answer.
+        """
+        try:
+            async for batch in self._waiting(user):
+                for stream, entry in batch:
+                    await self._client.xdel(stream, entry)
+            # After the events: one of them may have been worked off meanwhile.
+            await self._client.delete(*marks.readable(user, self._clock()), self._keys.recent(user))
+        except (ValkeyError, OSError) as error:
+            raise Unavailable(f"Valkey: {error}; ask again") from error
+
+    async def _waiting(self, user: int) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Entries of ``user`` in the stream and among the dead letters, in the batches that they are read in."""
+        name = str(user).encode()
+        for stream in (self._keys.stream(), self._keys.dead()):
+            start: bytes | str = "-"
+            while True:
+                entries: Any = await self._client.xrange(stream, min=start, count=SCAN)
+                yield [(stream, id_) for id_, fields in entries if fields.get(b"user") == name]
+                if len(entries) < SCAN:
+                    break
+                start = b"(" + entries[-1][0]

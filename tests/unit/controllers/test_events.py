@@ -44,6 +44,6 @@ def test_the_plan_tells_columns_and_seconds() -> None:
     plan = told({})
     assert plan["types"] == {"view": 1, "cart": 5, "purchase": 10}
     assert (plan["trendingHalfLifeSeconds"], plan["retentionSeconds"]) == (86_400, 2_592_000)
-    assert (plan["behaviour"], plan["trendingBy"]) == ({"top_category": "category_l1"}, ["category_l1"])
+    assert plan["trendingBy"] == ["category_l1"]
     by = told({"serving": {"trending": {"by": ["category_l2", "item_gender"]}}})
     assert by["trendingBy"] == ["category_l2", "item_gender"]
