@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from recstack_triton_templates.trending_keys import TrendingKeys
 
 from tests.serving.valkey_server import ValkeyServer
 
-NOW = 1_700_000_000.0
+NOW = float(int(time.time()))
 HALF = 3600.0
 SETTINGS = Events(
     types={"view": 1.0, "cart": 5.0, "nothing": 0.0},

@@ -143,6 +143,16 @@ def test_a_seen_item_is_gone_at_once_until_forgotten(pod: Pod) -> None:
     assert pod.client.delete("/v1/users/20/state").status_code == 204
 
 
+def test_what_is_kept_of_a_user_is_told_and_gone(pod: Pod) -> None:
+    _see(pod, 29, [1001, 1002])
+    state = pod.client.get("/v1/users/29/state").json()
+    assert (state["seen_filters"], state["waiting_events"], state["recent"]) == (1, 2, [])
+    assert pod.client.delete("/v1/users/29/state").status_code == 204
+    nothing = {"recent": [], "seen_filters": 0, "waiting_events": 0}
+    assert pod.client.get("/v1/users/29/state").json() == nothing
+    assert pod.client.get("/v1/users/nobody/state").status_code == 422
+
+
 def test_all_items_seen_is_an_empty_answer(pod: Pod) -> None:
     _see(pod, 22, list(range(1000, 1400)), timestamp=time.time())
     assert _ids(pod, user_id=22) == []

@@ -141,7 +141,7 @@ class EventWriter:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 
     async def _waiting(self, user: int) -> AsyncIterator[list[tuple[str, bytes]]]:
-        """Entries of ``user`` in the stream and among the dead letters, in the batches that they are read in."""
+        """Entries of ``user`` in the stream and among the dead letters, in batches as they are read."""
         name = str(user).encode()
         for stream in (self._keys.stream(), self._keys.dead()):
             start: bytes | str = "-"
