@@ -80,6 +80,7 @@ class Plan(_Part):
     mirror: Mirror | None = None
     epoch: str = ""
     click_event: str = "view"
+    events: Events | None = None
     memory_fallback: str = "Refuse"
     """Recreate: a version without room takes the place of the others, which are unloaded first."""
 

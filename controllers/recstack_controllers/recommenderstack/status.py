@@ -18,7 +18,7 @@ from recstack_controllers.recommenderstack.observe import all_ready
 from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Phase, Plan
 
-PARTS = ("StoresReady", "ModelReady", "ServingReady", "AutoscalingReady", "FeaturesReady")
+PARTS = ("StoresReady", "ModelReady", "ServingReady", "EventsReady", "AutoscalingReady", "FeaturesReady")
 ORDER = (*PARTS, "Pinned", "Scheduled", "Fresh", "Ready", "Reconciling", "Stalled")
 ASIDE = frozenset({"Suspended", "Superseded"})
 """Reasons for which nothing moves and yet nothing is wrong."""

@@ -31,8 +31,8 @@ def events(stack: Stack) -> Manifest:
 
 
 def valkey(stack: Stack) -> Manifest:
-    """Valkey's port for the stack's own serving pods, and for the Jobs that fill the online store."""
-    clients = ["serving", *(["features"] if stack.spec.stores.feast is not None else [])]
+    """Valkey's port for the stack's own pods: serving, events, Jobs that fill the online store."""
+    clients = ["serving", "events", *(["features"] if stack.spec.stores.feast is not None else [])]
     return _policy(
         stack,
         names.valkey(stack.name),

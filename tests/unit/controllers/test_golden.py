@@ -15,6 +15,7 @@ from recstack_controllers.resources import (
     cleanup,
     configmaps,
     disruption,
+    events,
     feast,
     job,
     modelversion,
