@@ -290,13 +290,8 @@ class _Run:
         """What works off events, when somebody shall."""
         name = names.events(self._name)
         if not stack.spec.events.enabled:
-            for kind in (
-                kinds.DEPLOYMENT,
-                kinds.NETWORK_POLICY,
-                kinds.ROLE_BINDING,
-                kinds.ROLE,
-                kinds.SERVICE_ACCOUNT,
-            ):
+            # Its identity stays and goes with the stack: the operator may delete no roles.
+            for kind in (kinds.DEPLOYMENT, kinds.NETWORK_POLICY):
                 await self._remove(stack, kind, name)
             self._conditions.remove("EventsReady")
             return

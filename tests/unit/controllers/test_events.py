@@ -6,7 +6,7 @@ from recstack_controllers.resources.stack import Stack
 from recstack_crds.v1alpha1 import RecommenderStackSpec
 from world import SETTINGS, World
 
-NAMES = ("Deployment", "NetworkPolicy", "RoleBinding", "Role", "ServiceAccount")
+NAMES = ("Deployment", "NetworkPolicy")
 
 
 def told(spec: Manifest) -> Manifest:
