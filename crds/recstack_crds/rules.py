@@ -9,6 +9,7 @@ from typing import Any
 
 from recstack_crds.v1alpha1.base import ApiModel
 from recstack_crds.v1alpha1.data import Source
+from recstack_crds.v1alpha1.embeddings import EmbeddingSource, Image, Text, Weights
 from recstack_crds.v1alpha1.events import Events
 from recstack_crds.v1alpha1.features import Features, Operator
 from recstack_crds.v1alpha1.models import Evaluation, Gate, Index, Ranking, StackTraining
@@ -83,6 +84,13 @@ def _name(kind: str, most: int) -> Rule:
     )
 
 
+_S3_WEIGHTS = "has({0}.encoder) && has({0}.encoder.weights) && has({0}.encoder.weights.s3)"
+_SAME_SERVER = " && ".join(
+    f"(has(a.encoder.weights.s3.{field}) == has(b.encoder.weights.s3.{field}) && "
+    f"(!has(a.encoder.weights.s3.{field}) || "
+    f"a.encoder.weights.s3.{field} == b.encoder.weights.s3.{field}))"
+    for field in ("endpoint", "region", "secretName")
+)
 _CAP = "self.serving.diversity.maxPerValue"
 _TRENDING = "self.serving.trending"
 _ITEM_FEATURES = [feature.name for feature in Features().item]
@@ -91,6 +99,15 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
         _rule(
             f"{_count('synthetic', 'volume', 's3')} == 1",
             "set exactly one of synthetic, volume and s3",
+        ),
+    ),
+    EmbeddingSource: (_rule(f"{_count('text', 'image')} == 1", "set exactly one of text and image"),),
+    Text: (_rule("has(self.path) == has(self.id)", "path and id go together"),),
+    Image: (_rule("!self.path.contains('..')", "path must stay within the data source: no .. in it"),),
+    Weights: (
+        _rule(
+            f"{_count('volume', 's3', 'hub')} == 1",
+            "set exactly one of volume, s3 and hub",
         ),
     ),
     Valkey: (_rule("!(has(self.managed) && has(self.external))", "set at most one of managed and external"),),
@@ -121,6 +138,13 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
         _disjoint("user", "item"),
         _disjoint("user", "context"),
         _disjoint("item", "context"),
+        *(_disjoint(side, "embeddings") for side in ("user", "item", "context")),
+        _rule(
+            f"!has(self.embeddings) || self.embeddings.all(a, !({_S3_WEIGHTS.format('a')}) || "
+            f"self.embeddings.all(b, !({_S3_WEIGHTS.format('b')}) || ({_SAME_SERVER})))",
+            "embeddings whose weights are in S3 must share endpoint, region and secretName: "
+            "one pod reads them all",
+        ),
         _rule(
             "!has(self.item) || self.item.all(f, !has(f.mostFrequent))",
             "mostFrequent is for user features only",
@@ -290,6 +314,7 @@ LIST_KEYS: Mapping[tuple[type[ApiModel], str], tuple[str, ...]] = {
     (Features, "user"): ("name",),
     (Features, "item"): ("name",),
     (Features, "context"): ("name",),
+    (Features, "embeddings"): ("name",),
     (Evaluation, "segments"): ("name",),
     (Events, "types"): ("name",),
 }

@@ -57,6 +57,10 @@ def feature(name: str, *ops: Thing, **more: Any) -> Thing:
     return {"name": name, "column": name, "ops": list(ops or (op("Categorify"),)), **more}
 
 
+def embedding(name: str, source: Thing | None = None, **more: Any) -> Thing:
+    return {"name": name, "from": source or {"text": {"column": "title"}}, **more}
+
+
 S3 = {"bucket": "models"}
 ATHENA = {"database": "shop", "region": "eu-central-1", "s3StagingLocation": "s3://shop/athena"}
 
@@ -94,6 +98,41 @@ BAD: dict[str, tuple[Thing, str]] = {
     "derived item feature": (
         {"features": {"item": [feature("a", mostFrequent="b")]}},
         "mostFrequent is for user features only",
+    ),
+    "an embedding named as a feature": (
+        user(feature("a"), embeddings=[embedding("a")]),
+        "a feature's name must be unique in the stack: user and embeddings share one",
+    ),
+    "an embedding of both": (
+        {"features": {"embeddings": [embedding("a", {"text": {"column": "a"}, "image": {"path": "{id}"}})]}},
+        "set exactly one of text and image",
+    ),
+    "a file of texts without its id": (
+        {"features": {"embeddings": [embedding("a", {"text": {"column": "a", "path": "b"}})]}},
+        "path and id go together",
+    ),
+    "one picture for all": (
+        {"features": {"embeddings": [embedding("a", {"image": {"path": "a.jpg"}})]}},
+        "should match",
+    ),
+    "pictures of elsewhere": (
+        {"features": {"embeddings": [embedding("a", {"image": {"path": "../{id}.jpg"}})]}},
+        "path must stay within the data source",
+    ),
+    "weights of two places": (
+        {"features": {"embeddings": [embedding("a", encoder={"weights": {"hub": {}, "s3": S3}})]}},
+        "set exactly one of volume, s3 and hub",
+    ),
+    "weights on two servers": (
+        {
+            "features": {
+                "embeddings": [
+                    embedding("a", encoder={"weights": {"s3": S3}}),
+                    embedding("b", encoder={"weights": {"s3": {**S3, "endpoint": "http://minio"}}}),
+                ]
+            }
+        },
+        "must share endpoint, region and secretName",
     ),
     "feature without operators": (
         {"features": {"user": [{"name": "a", "column": "a", "ops": []}]}},

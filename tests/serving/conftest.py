@@ -8,7 +8,7 @@ import pytest
 
 from tests.serving.api_server import ApiServer
 from tests.serving.pod import Pod
-from tests.serving.sample_package import FILMS, RETAIL, SamplePackage
+from tests.serving.sample_package import FILMS, ILLUSTRATED, RETAIL, SamplePackage
 from tests.serving.valkey_server import ValkeyServer
 
 
@@ -21,6 +21,7 @@ class Packages:
     second: str
     films: str
     ivf: str
+    illustrated: str
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     artifacts = tmp_path_factory.mktemp("artifacts")
     first, second = (SamplePackage(RETAIL, seed).write(artifacts, f"retail-{seed}") for seed in (1, 2))
     films = SamplePackage(FILMS, 3).write(artifacts, "films")
-    return Packages(artifacts, first, second, films, SamplePackage(RETAIL, 1, "IVF").write(artifacts, "ivf"))
+    ivf = SamplePackage(RETAIL, 1, "IVF").write(artifacts, "ivf")
+    illustrated = SamplePackage(ILLUSTRATED, 4).write(artifacts, "illustrated")
+    return Packages(artifacts, first, second, films, ivf, illustrated)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ The probe's answers come from plain NumPy, so that they check the stages and the
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Schema:
     columns: dict[str, str]
     users: int = 50
     items: int = 400
+    embeddings: tuple[tuple[str, int], ...] = ()
 
 
 def _category(name: str, values: Sequence[int | str]) -> Feature:
@@ -81,6 +82,8 @@ FILMS = Schema(
     context=(),
     columns={"user": "viewer", "item": "film", "timestamp": "seen_at"},
 )
+ILLUSTRATED = replace(RETAIL, embeddings=(("words", 6), ("look", 3)))
+"""Retail with vectors of pictures and texts, in an order that is not the alphabet's."""
 DIM = 8
 
 
@@ -116,6 +119,13 @@ class SamplePackage:
         self.nulls = {"age": np.arange(schema.users) % 10 == 0} if "age" in self.users else {}
         embeddings = random.normal(size=(schema.items, DIM)).astype(np.float32)
         self.embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        self.vectors = {
+            name: random.normal(size=(schema.items, width)).astype(np.float32)
+            for name, width in schema.embeddings
+        }
+        self.projections = {
+            name: random.normal(size=(width, DIM)).astype(np.float32) for name, width in schema.embeddings
+        }
 
     @staticmethod
     def _raw(feature: Feature, ids: Array, random: np.random.Generator) -> Array:
@@ -165,7 +175,10 @@ class SamplePackage:
         embedding = embedding / np.linalg.norm(embedding)
         rows = np.argsort(-(self.embeddings @ embedding[0]), kind="stable")[:candidates]
         request = user | {f.name: self._encode(f, context.get(f.column)) for f in self.schema.context}
-        logits = self._sum({k: v[rows] for k, v in self.items.items()}) @ self._sum(request)[0] / DIM
+        item = self._sum({k: v[rows] for k, v in self.items.items()})
+        for name, projection in self.projections.items():
+            item = item + self.vectors[name][rows] @ projection
+        logits = item @ self._sum(request)[0] / DIM
         scores = 1 / (1 + np.exp(-logits))
         order = np.argsort(-scores, kind="stable")
         return self.item_ids[rows[order]].tolist(), scores[order].tolist()
@@ -185,14 +198,21 @@ class SamplePackage:
         titles = [None if i == 1000 else f"Título {i}" for i in self.item_ids.tolist()]
         (folder / "titles.json").write_text(json.dumps(titles))
         faiss.write_index(build_index(self.embeddings, self._index), str(folder / "index.faiss"))
+        for name, table in self.vectors.items():
+            (folder / "embeddings").mkdir(exist_ok=True)
+            np.save(folder / "embeddings" / f"{name}.npy", table)
         onnx.save(self._query_tower(), str(folder / "query_tower.onnx"))
         onnx.save(self._ranker(), str(folder / "ranker.onnx"))
         (folder / "probe.json").write_text(json.dumps(self._probe()))
         for name in ("recipe.json", "evaluation.json"):
             (folder / name).write_text("{}")
         parts = {
-            path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
-            for path in sorted(folder.iterdir())
+            str(path.relative_to(folder)): {
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "bytes": path.stat().st_size,
+            }
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
         }
         manifest = {
             "schemaVersion": 1,
@@ -205,6 +225,11 @@ class SamplePackage:
                 "item": [f.name for f in schema.item],
                 "context": [f.name for f in schema.context],
             },
+            **(
+                {"embeddings": [{"name": n, "dim": w} for n, w in schema.embeddings]}
+                if schema.embeddings
+                else {}
+            ),
             "retrieval": {"dim": DIM, "items": schema.items},
             "metrics": {},
             "lineage": {},
@@ -244,17 +269,26 @@ class SamplePackage:
         request = (*schema.user, *schema.context)
         nodes, weights, left = self._graph_sum(request, "r")
         more, more_weights, right = self._graph_sum(schema.item, "i")
+        parts = [right]
+        for name, projection in self.projections.items():
+            more_weights.append(numpy_helper.from_array(projection, f"e.{name}.projection"))
+            more.append(helper.make_node("MatMul", [name, f"e.{name}.projection"], [f"e.{name}"]))
+            parts.append(f"e.{name}")
+        more.append(helper.make_node("Sum", parts, ["item"]))
         axes = numpy_helper.from_array(np.array([1]), "axes")
         scale = numpy_helper.from_array(np.array(DIM, np.float32), "scale")
         nodes += [
             *more,
-            helper.make_node("Mul", [left, right], ["product"]),
+            helper.make_node("Mul", [left, "item"], ["product"]),
             helper.make_node("ReduceSum", ["product", "axes"], ["dot"], keepdims=1),
             helper.make_node("Div", ["dot", "scale"], ["logit"]),
             helper.make_node("Sigmoid", ["logit"], ["score"]),
         ]
         inputs = (*request, *schema.item)
-        return _model(nodes, [*weights, *more_weights, axes, scale], inputs, [None, 1], "score", [None, 1])
+        return _model(
+            nodes, [*weights, *more_weights, axes, scale], inputs, [None, 1], "score", [None, 1],
+            vectors=schema.embeddings,
+        )  # fmt: skip
 
     def _graph_sum(self, features: Sequence[Feature], prefix: str) -> tuple[list[Any], list[Any], str]:
         shape = numpy_helper.from_array(np.array([-1]), f"{prefix}.flat")
@@ -297,10 +331,14 @@ def _model(
     shape: list[int | None],
     output: str,
     output_shape: list[int | None],
+    vectors: tuple[tuple[str, int], ...] = (),
 ) -> Any:
     values = [
         helper.make_tensor_value_info(f.name, TensorProto.INT64 if f.category else TensorProto.FLOAT, shape)
         for f in inputs
+    ]
+    values += [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width]) for name, width in vectors
     ]
     result = helper.make_tensor_value_info(output, TensorProto.FLOAT, output_shape)
     graph = helper.make_graph(nodes, "sample", values, [result], weights)

@@ -19,7 +19,7 @@ from recstack_triton_templates.trending_keys import TrendingKeys
 from tests.serving.api_server import ApiServer
 from tests.serving.conftest import Packages
 from tests.serving.pod import Pod
-from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage
+from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, SamplePackage
 from tests.serving.valkey_server import ValkeyServer
 
 SAMPLED = {"diversity": True, "temperature": 0.1, "max_per_value_feature": "category_l1", "max_per_value": 7}
@@ -34,7 +34,7 @@ TREND = {
     LISTS.among("item_gender", "F"): [1301, 1303, 1398],
     LISTS.among("item_gender", "M"): [1302],
 }
-PAIRS = ("sorted", "sampled")
+PAIRS = ("sorted", "sampled", "illustrated")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,10 @@ def both(tmp_path_factory: pytest.TempPathFactory, packages: Packages, valkey: V
     api = ApiServer()
     api.start()
     made = Pod(tmp_path_factory.mktemp("pod"), api, valkey.url)
+    digests = (packages.first, packages.ivf, packages.illustrated)
     versions = [
-        made.add_version(f"{pair}-{graph}", package, packages.artifacts, graph=graph, **more)
-        for pair, package, more in zip(
-            PAIRS, (packages.first, packages.ivf), ({}, SAMPLED | TRENDING), strict=True
-        )
+        made.add_version(f"{pair}-{graph}", digest, packages.artifacts, graph=graph, **more)
+        for pair, digest, more in zip(PAIRS, digests, ({}, SAMPLED | TRENDING, {}), strict=True)
         for graph in ("ensemble", "fused")
     ]
     try:
@@ -176,6 +175,17 @@ def test_the_gateway_answers_from_either(both: Pod) -> None:
     assert both.recommend(context={"timestamp": "noon"}).status_code == 422
 
 
+def test_embeddings_take_part_in_both(both: Pod) -> None:
+    """Against plain arithmetic; shifted by one row they would give other items."""
+    context = {"device_type": 1, "timestamp": NOW}
+    content = json.dumps({"user_id": 17, "k": 300, "plain": True, "context": context}).encode()
+    items, scores = SamplePackage(ILLUSTRATED, 4).expected(17, context, 300)
+    for reply in _infer(both, ["illustrated-ensemble", "illustrated-fused"], content):
+        found = json.loads(reply)["items"]
+        assert [one["id"] for one in found] == items
+        np.testing.assert_allclose([one["score"] for one in found], scores, atol=1e-5)
+
+
 def test_a_batch_through_the_ensemble(both: Pod) -> None:
     context = {"timestamp": NOW}
     requests = [{"user_id": user, "k": 7, "context": context} for user in (3, 17, 99_999)]
@@ -218,8 +228,8 @@ def test_valkey_down_degrades_the_ensemble(both: Pod, valkey: ValkeyServer) -> N
 
 
 def test_a_dead_stage_is_noticed_and_all_are_loaded_again(both: Pod) -> None:
-    assert both.count_stubs() == 2 * (len(STAGES) + 1)
-    assert both.kill_stubs() == 2 * (len(STAGES) + 1)
+    assert both.count_stubs() == len(PAIRS) * (len(STAGES) + 1)
+    assert both.kill_stubs() == len(PAIRS) * (len(STAGES) + 1)
     both.wait("mended", lambda: both.recommend(user_id=17).status_code == 200, 60)
     both.wait("all proven", lambda: set(both.states().values()) == {"Proven"}, 60)
 

@@ -99,6 +99,8 @@ class World:
             result: Manifest = {"step": step or "features", "computeSeconds": 1.5, "metrics": {}}
             if step == Step.EVALUATE:
                 result |= {"metrics": METRICS, "gates": self.told_gates}
+            if step == Step.EMBED:
+                result["metrics"] = {"embeddings.look.missing": 3}
             if step == Step.PACKAGE:
                 result["package"] = f"sha256:{version}"
             done = "Complete" if exit_code == 0 else "Failed"

@@ -54,8 +54,10 @@ TENSORS = {
     "DEGRADED": Tensor("BOOL", (-1,), "[N] what was seen could not be read"),
     "ITEMS": Tensor("FP64", (-1, -1), "[N * C, item features]; of row 0 where padded"),
     "ITEM_FEATURES": Tensor("FP64", (-1, -1), "[N * C, item features] encoded"),
-    "ITEM_INPUTS": Tensor("FP64", (-1, -1), "[N * C, item features], embeddings beside them"),
-    "FEATURES": Tensor("FP64", (-1, -1), "[N * C, user, context and item features]"),
+    "ITEM_INPUTS": Tensor(
+        "FP64", (-1, -1), "[N * C, item features], embeddings beside them, each as wide as it is"
+    ),
+    "FEATURES": Tensor("FP64", (-1, -1), "[N * C, user, context and item features, embeddings]"),
     "SCORES": Tensor("FP32", (-1,), "[N * C]"),
     "ORDER": Tensor("INT64", (-1, -1), "[N, K] rows of the reply, in order"),
     "ORDER_SCORES": Tensor("FP32", (-1, -1), "[N, K]"),
@@ -79,7 +81,7 @@ _STAGES = {
     ),
     "feast_item_lookup": Stage(("CANDIDATES",), ("ITEMS",)),
     "nvt_item_transform": Stage(("ITEMS",), ("ITEM_FEATURES",)),
-    "multimodal_embedding_lookup": Stage(("ITEM_FEATURES",), ("ITEM_INPUTS",)),
+    "multimodal_embedding_lookup": Stage(("ITEM_FEATURES", "CANDIDATES"), ("ITEM_INPUTS",)),
     "unroll_features": Stage(("USER_FEATURES", "CONTEXT_FEATURES", "ITEM_INPUTS"), ("FEATURES",)),
     "dlrm_ranking": Stage(("FEATURES",), ("SCORES",)),
     "softmax_sampling": Stage(
@@ -118,6 +120,7 @@ FUSED = (
     "faiss_retrieval",
     "filter_seen_items",
     "feast_item_lookup",
+    "multimodal_embedding_lookup",
     "unroll_features",
     "dlrm_ranking",
     "softmax_sampling",

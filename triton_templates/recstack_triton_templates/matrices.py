@@ -16,6 +16,21 @@ def pack(features: Mapping[str, Array], names: Sequence[str], rows: int) -> Arra
     return matrix
 
 
+def beside(matrix: Array, vectors: Mapping[str, Array]) -> Array:
+    """A matrix [rows, n], vectors [rows, width] after its columns; float64 holds their float32 exactly."""
+    return np.concatenate([matrix, *vectors.values()], axis=1) if vectors else matrix
+
+
+def split(matrix: Array, widths: Mapping[str, int]) -> tuple[Array, dict[str, Array]]:
+    """The inverse of ``beside``: the vectors are float32 again."""
+    start = matrix.shape[1] - sum(widths.values())
+    features, vectors = matrix[:, :start], {}
+    for name, width in widths.items():
+        vectors[name] = matrix[:, start : start + width].astype(np.float32)
+        start += width
+    return features, vectors
+
+
 def unpack(matrix: Array, dtypes: Mapping[str, str]) -> dict[str, Array]:
     """The inverse of ``pack``: ``dtypes`` by name, in the same order."""
     return {name: matrix[:, column].astype(dtype) for column, (name, dtype) in enumerate(dtypes.items())}

@@ -17,6 +17,7 @@ from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.stages.feast_item_lookup import ItemTable
 from recstack_triton_templates.stages.feast_user_lookup import UserTable
 from recstack_triton_templates.stages.item_id_decoder import Decoder
+from recstack_triton_templates.stages.multimodal_embedding_lookup import EmbeddingTables
 from recstack_triton_templates.stages.nvt_transform import Transforms
 from recstack_triton_templates.stages.transforms import Array
 
@@ -35,6 +36,9 @@ class Package:
         self._columns: dict[str, str] = manifest["columns"]
         self.features: dict[str, list[str]] = manifest["features"]
         """Names by side, ``user``, ``item``, ``context``; this order is that of matrices, too."""
+        # Packages of releases before it have none.
+        self.embeddings: dict[str, int] = {one["name"]: one["dim"] for one in manifest.get("embeddings", ())}
+        """Widths of the items' embeddings by name; this order is that of matrices, too."""
 
     @cached_property
     def _compiled(self) -> Any:
@@ -89,6 +93,11 @@ class Package:
         return ItemTable(_arrays(self._folder / "items.npz"), self.features["item"])
 
     @cached_property
+    def item_embeddings(self) -> EmbeddingTables:
+        """Stage."""
+        return EmbeddingTables(self._folder / "embeddings", self.embeddings)
+
+    @cached_property
     def ranker(self) -> "Ranker":
         """Stage."""
         from recstack_triton_templates.stages.dlrm_ranking import Ranker
@@ -111,6 +120,7 @@ class Package:
             "items.npz": len(self.items.ids),
             "titles.json": len(self.titles),
             "index.faiss": self.retrieval.items,
+            **self.item_embeddings.sizes(),
         }
         if len(set(sizes.values())) > 1:
             raise ValueError(f"parts of the package disagree about the number of items: {sizes}")

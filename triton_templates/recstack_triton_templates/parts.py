@@ -90,6 +90,7 @@ class Parts:
             "faiss_retrieval": package.check_items,
             "filter_seen_items": lambda: package.items,
             "feast_item_lookup": lambda: package.items,
+            "multimodal_embedding_lookup": lambda: package.item_embeddings,
             "dlrm_ranking": lambda: package.ranker,
             "softmax_sampling": lambda: self._values,
             "item_id_decoder": lambda: package.decoder,
@@ -223,25 +224,28 @@ class Parts:
         return {"ITEM_FEATURES": tensors["ITEMS"]}
 
     def multimodal_embedding_lookup(self, tensors: Tensors) -> Tensors:
-        """As they are: a package holds no tables of picture and text embeddings."""
-        return {"ITEM_INPUTS": tensors["ITEM_FEATURES"]}
+        """Vectors of the candidates beside their features; a package may hold none."""
+        rows = np.maximum(tensors["CANDIDATES"].reshape(-1), 0)
+        vectors = self._package.item_embeddings(rows)
+        return {"ITEM_INPUTS": matrices.beside(tensors["ITEM_FEATURES"], vectors)}
 
     def unroll_features(self, tensors: Tensors) -> Tensors:
         """All features of each candidate: its request's and its own."""
         user, context = tensors["USER_FEATURES"], tensors["CONTEXT_FEATURES"]
-        items = tensors["ITEM_INPUTS"]
+        items, vectors = matrices.split(tensors["ITEM_INPUTS"], self._package.embeddings)
         owners = np.repeat(np.arange(len(user)), len(items) // len(user))
         names = self._package.features
         requests = _columns(user, names["user"]) | _columns(context, names["context"])
-        columns = unroll(requests, _columns(items, names["item"]), owners)
+        columns = unroll(requests, _columns(items, names["item"]) | vectors, owners)
         return {"FEATURES": np.concatenate(list(columns.values()), axis=1)}
 
     def dlrm_ranking(self, tensors: Tensors) -> Tensors:
         """Scores of all candidates of all requests at once."""
-        package, features = self._package, tensors["FEATURES"]
+        package = self._package
+        features, vectors = matrices.split(tensors["FEATURES"], package.embeddings)
         dtypes = package.dtypes("user") | package.dtypes("context") | package.dtypes("item")
         columns = {name: value[:, None] for name, value in matrices.unpack(features, dtypes).items()}
-        return {"SCORES": package.ranker(columns, len(features))}
+        return {"SCORES": package.ranker(columns | vectors, len(features))}
 
     def softmax_sampling(self, tensors: Tensors) -> Tensors:
         """The order of each reply."""

@@ -16,7 +16,6 @@ from recstack_controllers.kit.errors import Stalled, Waiting
 from recstack_controllers.modelversion import results, serving
 from recstack_controllers.modelversion.results import JobState
 from recstack_controllers.modelversion.status import (
-    BY_STEP,
     ORDER,
     missed,
     passed,
@@ -29,11 +28,14 @@ from recstack_controllers.resources import job as jobs
 from recstack_controllers.resources.configmaps import read_plan
 from recstack_controllers.resources.stack import Stack, Version, read_stack, read_version
 from recstack_controllers.resources.steps import Step
+from recstack_controllers.resources.steps import of as steps_of
 from recstack_controllers.settings import Outcome, Settings
 
 POLL = 3.0
 """Seconds between looks while something moves; events of Jobs come sooner, those of pods' loading do not."""
 REFUSED_RETRY = 30.0
+EMBEDDINGS = "embeddings."
+"""Before the names of what the step embed counted."""
 
 
 async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
@@ -82,8 +84,7 @@ class _Run:
         self._namespace = metadata["namespace"]
         self._before = decode.status(ModelVersionStatus, live)
         self._conditions = Conditions(self._before.conditions, metadata["generation"], clock.now())
-        known = {step.name: step for step in self._before.steps}
-        self._steps = {step: known.get(step) or StepStatus(name=step, state="Pending") for step in Step}
+        self._steps: dict[str, StepStatus] = {step.name: step for step in self._before.steps}
         self._package, self._metrics = self._before.package, dict(self._before.metrics)
         self._baseline, self._verdicts = self._before.baseline, list(self._before.gates)
         self._rolled_back = self._before.rolled_back
@@ -94,6 +95,13 @@ class _Run:
     def _version(self) -> Version:
         """The version; Stalled when its spec does not validate."""
         return read_version(self._live)
+
+    def _plan(self) -> None:
+        """List the steps that the version's recipe asks for."""
+        wanted = steps_of(self._version.spec.recipe)
+        self._steps = {
+            step: self._steps.get(step) or StepStatus(name=step, state="Pending") for step in wanted
+        }
 
     def set(self, type: str, state: State, reason: str, message: str) -> None:
         """Set a condition."""
@@ -123,10 +131,11 @@ class _Run:
 
     async def forward(self) -> Outcome:
         """Steps in order, gates between evaluate and package, then serving."""
+        self._plan()
         stack = await self._stack()
         if await self._superseded(stack):
             return await self._put_aside(stack)
-        for step in Step:
+        for step in steps_of(self._version.spec.recipe):
             if self._steps[step].state != "Succeeded":
                 return await self._step(stack, step)
             if step is Step.EVALUATE:
@@ -148,7 +157,7 @@ class _Run:
 
     async def _put_aside(self, stack: Stack) -> Outcome:
         """Stop what runs; what is done stays done, should the spec change back."""
-        for step in Step:
+        for step in steps_of(self._version.spec.recipe):
             if self._steps[step].state == "Running":
                 await self._cluster.delete(
                     kinds.JOB, self._namespace, names.job(self._version.name, step), "Background"
@@ -187,7 +196,11 @@ class _Run:
                 "GateMissed",
                 f"{gap}: it will not serve. Train it otherwise or lower the gate in the stack.",
             )
-        measured = ", ".join(f"{name} {value:.4g}" for name, value in sorted(self._metrics.items()))
+        measured = ", ".join(
+            f"{name} {value:.4g}"
+            for name, value in sorted(self._metrics.items())
+            if not name.startswith(EMBEDDINGS)
+        )
         text = f"Measured on the held-out days: {measured}.{passed(decided)}"
         self.set("Evaluated", State.TRUE, "GatesPassed", text)
 
@@ -258,7 +271,7 @@ class _Run:
         text = f"Step {step} is running" + (f": {found.message}" if found.message else ".")
         self._reconciling("Training", text)
         set_steps(self._conditions, list(self._steps.values()))
-        if all(self._steps[s].state == "Succeeded" for s in BY_STEP if BY_STEP[s] == "Evaluated"):
+        if self._steps[Step.EVALUATE].state == "Succeeded":
             self._gates()
         await self.record()
         return Outcome(POLL)
@@ -290,8 +303,9 @@ class _Run:
         self._steps[step] = StepStatus(
             name=step, state="Succeeded", job=job, compute_seconds=result.compute_seconds, wall_seconds=wall
         )
+        if step in (Step.EMBED, Step.EVALUATE):
+            self._metrics |= {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
         if step is Step.EVALUATE:
-            self._metrics = {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
             self._verdicts = list(result.gates)
         self._package = result.package or self._package
         if step is Step.PACKAGE and self._package is None:

@@ -101,11 +101,11 @@ def set_steps(conditions: Conditions, steps: Sequence[StepStatus]) -> None:
     """Conditions that steps decide; Evaluated's success is set by the gates."""
     state = {step.name: step for step in steps}
     for type in dict.fromkeys(BY_STEP.values()):
-        mine = [state[step] for step, of in BY_STEP.items() if of == type]
+        mine = [state[step] for step, of in BY_STEP.items() if of == type and step in state]
         failed = next((step for step in mine if step.state == "Failed"), None)
         if failed is not None:
             conditions.set(type, State.FALSE, "StepFailed", failed.message)
-        elif all(step.state == "Succeeded" for step in mine):
+        elif mine and all(step.state == "Succeeded" for step in mine):
             if type in DONE:
                 conditions.set(type, State.TRUE, *DONE[type])
         elif running := next((step for step in mine if step.state == "Running"), None):

@@ -342,6 +342,9 @@ class _Run:
             return
         source = stack.spec.data.source.s3
         await secrets.require_s3(self._cluster, self._namespace, source, "spec.data.source.s3")
+        for one in stack.spec.features.embeddings:
+            field = f"spec.features.embeddings {one.name}: encoder.weights.s3"
+            await secrets.require_s3(self._cluster, self._namespace, one.encoder.weights.s3, field)
         if await self._cluster.get(kinds.MODEL_VERSION, self._namespace, name) is not None:
             raise Waiting("Training", f"Version {name} is being deleted; it is made anew after that.", POLL)
         await self._apply(kinds.MODEL_VERSION, modelversion.model_version(stack))

@@ -1,6 +1,7 @@
 """The Job of one training step."""
 
-from recstack_crds.v1alpha1.data import Source
+from recstack_crds.v1alpha1.data import S3Location, Source
+from recstack_crds.v1alpha1.modelversion import Recipe
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
@@ -10,6 +11,8 @@ from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE, CONTRACTS,
 
 CONTAINER = "step"
 CONFIG_PATH = "/etc/recstack"
+WEIGHTS_PATH = "/weights"
+"""Claims with encoders' checkpoints are mounted below it, each under its own name."""
 
 
 def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> Manifest:
@@ -59,8 +62,6 @@ def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> M
 def _container(stack: Stack, version: Version, step: Step, live_package: str) -> Manifest:
     training = version.spec.recipe.training
     source = version.spec.recipe.data.source
-    # A step reads the source or writes artifacts: their credentials never meet.
-    location = source.s3 if CONTRACTS[step].reads_source and source.s3 else stack.artifacts_s3
     mounts: list[Manifest] = [
         {"name": "work", "mountPath": "/work"},
         {"name": "tmp", "mountPath": "/tmp"},
@@ -70,6 +71,10 @@ def _container(stack: Stack, version: Version, step: Step, live_package: str) ->
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
     if _data_claim(source, step):
         mounts.append({"name": "data", "mountPath": "/data", "readOnly": True})
+    mounts.extend(
+        {"name": _weights_volume(number), "mountPath": f"{WEIGHTS_PATH}/{claim}", "readOnly": True}
+        for number, claim in enumerate(_weights_claims(version.spec.recipe, step))
+    )
     arguments = Arguments(
         config=f"{CONFIG_PATH}/{configmaps.RECIPE_KEY}",
         work="/work",
@@ -85,7 +90,10 @@ def _container(stack: Stack, version: Version, step: Step, live_package: str) ->
         "imagePullPolicy": stack.settings.image_pull_policy,
         "command": command(step, arguments),
         # Libraries write caches below HOME, and the image's user has none of its own.
-        "env": [{"name": "HOME", "value": "/tmp"}, *pods.s3_environment(location)],
+        "env": [
+            {"name": "HOME", "value": "/tmp"},
+            *pods.s3_environment(_s3(stack, version.spec.recipe, step)),
+        ],
         "resources": pods.resources(training.cpu, training.memory, training.gpus),
         "securityContext": pods.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -104,7 +112,35 @@ def _volumes(stack: Stack, version: Version, step: Step) -> list[Manifest]:
         volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
     if claim_name := _data_claim(version.spec.recipe.data.source, step):
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": claim_name, "readOnly": True}})
+    volumes.extend(
+        {"name": _weights_volume(number), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for number, claim in enumerate(_weights_claims(version.spec.recipe, step))
+    )
     return volumes
+
+
+def _s3(stack: Stack, recipe: Recipe, step: Step) -> S3Location | None:
+    """What a step has credentials for: the source, the weights or the artifacts; they never meet."""
+    contract, source = CONTRACTS[step], recipe.data.source
+    if contract.reads_source and source.s3:
+        return source.s3
+    if contract.reads_weights:
+        # All of a stack have the same server and Secret: a rule of the API.
+        places = (one.encoder.weights.s3 for one in recipe.features.embeddings)
+        return next((place for place in places if place), None)
+    return stack.artifacts_s3
+
+
+def _weights_claims(recipe: Recipe, step: Step) -> list[str]:
+    """Claims with checkpoints, each once."""
+    if not CONTRACTS[step].reads_weights:
+        return []
+    volumes = (one.encoder.weights.volume for one in recipe.features.embeddings)
+    return list(dict.fromkeys(volume.claim_name for volume in volumes if volume))
+
+
+def _weights_volume(number: int) -> str:
+    return f"weights-{number}"
 
 
 def _data_claim(source: Source, step: Step) -> str | None:

@@ -20,6 +20,7 @@ class Synthetic(ApiModel):
     interactions: int = Field(200_000, ge=100, le=13_000_000, description="Number of events.")
     days: int = Field(14, ge=2, le=365, description="Days over which the events are spread.")
     seed: int = Field(7, ge=0, description="Seed: the same seed gives the same files.")
+    pictures: bool = Field(False, description="Draw a small picture of each item: item_images/<id>.jpg.")
     catalog: CatalogFile | None = Field(
         None, description="Products to use as catalog; left out: invented ones."
     )

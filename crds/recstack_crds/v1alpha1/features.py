@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from recstack_crds.v1alpha1.base import ApiModel, Column, Fraction
+from recstack_crds.v1alpha1.embeddings import Embedding
 
 
 class Op(StrEnum):
@@ -120,5 +121,8 @@ class Features(ApiModel):
     )
     context: list[Feature] = Field(
         default_factory=_default_context, max_length=64, description="Of the request; columns of the log."
+    )
+    embeddings: list[Embedding] = Field(
+        default_factory=list, max_length=8, description="Of the item: its pictures and texts; left out: none."
     )
     cold_start: ColdStart = Field(default_factory=ColdStart, description="Masking in training.")

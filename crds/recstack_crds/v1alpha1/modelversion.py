@@ -82,7 +82,10 @@ class ModelVersionStatus(ApiModel):
     phase: str = Field("", description="Derived from the conditions, for people only.")
     steps: list[StepStatus] = Field(default_factory=list, description="Training steps, in order.")
     package: str | None = Field(None, description="Digest of the package, sha256:<hex>.")
-    metrics: dict[str, float] = Field(default_factory=dict, description="Held-out metrics by name.")
+    metrics: dict[str, float] = Field(
+        default_factory=dict,
+        description="Held-out metrics by name; embeddings.<name>.*: what was encoded.",
+    )
     baseline: Baseline | None = Field(
         None, description="What relative gates compare with, fixed before the evaluation's Job is created."
     )

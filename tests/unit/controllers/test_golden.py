@@ -98,6 +98,25 @@ def declared(stack: Stack) -> Feast:
     return feast
 
 
+EMBEDDED, EMBEDDED_VERSION = make(
+    {
+        "data": {"source": {"volume": {"claimName": "tables"}}},
+        "features": {
+            "embeddings": [
+                {
+                    "name": "look",
+                    "from": {"image": {"path": "pictures/{id}.jpg"}},
+                    "encoder": {"weights": {"volume": {"claimName": "checkpoints", "path": "clip"}}},
+                },
+                {
+                    "name": "words",
+                    "from": {"text": {"column": "about"}},
+                    "encoder": {"weights": {"s3": S3 | {"secretName": "weights-keys"}}},
+                },
+            ]
+        },
+    }
+)
 LOGIN = valkey.Credentials("default", "secret")
 PLAN = configmaps.Plan(
     "retail-1a2b",
@@ -138,6 +157,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "job-ingest-volume": lambda: job.job(FULL, FULL_VERSION, steps.Step.INGEST),
     "job-ingest-catalog": lambda: job.job(CATALOG, CATALOG_VERSION, steps.Step.INGEST),
     "job-ingest-s3": lambda: job.job(S3_STACK, S3_VERSION, steps.Step.INGEST),
+    "job-embed": lambda: job.job(EMBEDDED, EMBEDDED_VERSION, steps.Step.EMBED),
     "job-delete-packages-s3": lambda: cleanup.job(FULL),
     "feast-repository": lambda: feast.repository(FEAST, declared(FEAST), FEAST_VERSION),
     "feast-repository-s3": lambda: feast.repository(FEAST_S3, declared(FEAST_S3), FEAST_S3_VERSION),

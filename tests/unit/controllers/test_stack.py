@@ -8,6 +8,11 @@ from recstack_controllers.kit.cluster import ClusterError, Manifest
 from world import SPACE, STACK, World
 
 S3: Manifest = {"bucket": "shop", "endpoint": "http://s3:9000", "secretName": "keys"}
+WEIGHTS_IN_S3: Manifest = {
+    "name": "words",
+    "from": {"text": {"column": "title"}},
+    "encoder": {"weights": {"s3": S3}},
+}
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -166,6 +171,7 @@ async def test_a_spec_that_changes_back_goes_on_where_it_stopped() -> None:
     [
         ({"stores": {"artifacts": {"s3": S3}}}, "keys", KEYS, "StoresReady"),
         ({"data": {"source": {"s3": S3}}}, "keys", KEYS, "ModelReady"),
+        ({"features": {"embeddings": [WEIGHTS_IN_S3]}}, "keys", KEYS, "ModelReady"),
         (
             {"stores": {"valkey": {"external": {"host": "v", "secretName": "login"}}}},
             "login",

@@ -7,7 +7,10 @@ import pytest
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import ClusterError, Manifest
 from recstack_controllers.resources.steps import Step
-from world import SPACE, World
+from world import METRICS, SPACE, World
+
+PLAIN: list[Step] = [step for step in Step if step is not Step.EMBED]
+EMBEDDED = {"features": {"embeddings": [{"name": "look", "from": {"image": {"path": "pictures/{id}.jpg"}}}]}}
 
 
 async def begun(spec: Manifest | None = None) -> tuple[World, str]:
@@ -34,16 +37,18 @@ async def until_job(world: World, step: Step) -> None:
         await world.round()
 
 
-async def test_steps_run_one_after_another() -> None:
-    world, version = await begun()
+@pytest.mark.parametrize(("spec", "wanted"), [({}, PLAIN), (EMBEDDED, list(Step))])
+async def test_steps_run_one_after_another(spec: Manifest, wanted: list[Step]) -> None:
+    world, version = await begun(spec)
+    assert list(steps(world, version)) == wanted
     seen = []
-    for _ in Step:
+    for _ in wanted:
         running = [step for step, state in steps(world, version).items() if state == "Running"]
         assert len(running) == 1
         seen += running
         world.finish_jobs()
         await world.round()
-    assert seen == [step.value for step in Step]
+    assert seen == [step.value for step in wanted]
     assert set(steps(world, version).values()) == {"Succeeded"}
 
 
@@ -65,10 +70,21 @@ async def test_status_tells_what_steps_cost_and_what_was_measured() -> None:
     world, version = await begun()
     await world.settle()
     status = world.cluster.find("ModelVersion", version)["status"]
-    assert [one["computeSeconds"] for one in status["steps"]] == [1.5] * len(Step)
+    assert [one["computeSeconds"] for one in status["steps"]] == [1.5] * len(PLAIN)
     assert status["metrics"] == {"recall@10": 0.2, "auc": 0.8, "ndcg@10": 0.1, "recall@10/popularity": 3.0}
     assert status["package"] == f"sha256:{version}"
     assert status["phase"] == "Live"
+
+
+async def test_status_tells_what_was_encoded_beside_what_was_measured() -> None:
+    world, version = await begun(EMBEDDED)
+    await world.settle()
+    status = world.cluster.find("ModelVersion", version)["status"]
+    assert status["metrics"]["embeddings.look.missing"] == 3
+    assert status["metrics"]["auc"] == METRICS["auc"]
+    evaluated = next(one for one in status["conditions"] if one["type"] == "Evaluated")
+    assert "auc" in evaluated["message"], "told there"
+    assert "look" not in evaluated["message"], "nothing that was measured on held-out days"
 
 
 async def test_a_result_that_went_with_its_pod_is_printed_again() -> None:
@@ -291,7 +307,7 @@ async def test_a_status_written_meanwhile_is_a_conflict_not_an_overwrite() -> No
     assert jobs(world) == ["ingest"]
 
 
-@pytest.mark.parametrize("step", list(Step))
+@pytest.mark.parametrize("step", PLAIN)
 async def test_a_suspended_stack_begins_no_step_and_lets_the_one_that_runs_end(step: Step) -> None:
     world, version = await begun()
     await until_job(world, step)
@@ -300,7 +316,7 @@ async def test_a_suspended_stack_begins_no_step_and_lets_the_one_that_runs_end(s
     await world.round()
     await world.round()
     assert steps(world, version)[step] == "Succeeded"
-    assert len(world.cluster.all("Job")) == list(Step).index(step) + 1
+    assert len(world.cluster.all("Job")) == PLAIN.index(step) + 1
     if step is not Step.PACKAGE:
         assert world.condition("Ready", "ModelVersion", version)["reason"] == "Suspended"
     world.edit({})

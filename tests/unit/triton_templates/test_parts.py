@@ -19,7 +19,7 @@ from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingUnavailable
 from recstack_triton_templates.trending_keys import TrendingKeys
 
-from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage
+from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, SamplePackage
 
 NUMPY = {"UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_, "FP32": np.float32, "FP64": np.float64}
 SEEN = {1: range(1000, 1100), 2: range(1000, 1399), 3: range(1000, 1400)}
@@ -73,7 +73,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / "packages" / one.removeprefix("sha256:") for name, one in digests.items()}
 
 
-SCHEMAS = {"retail": RETAIL, "films": FILMS}
+SCHEMAS = {"retail": RETAIL, "films": FILMS, "illustrated": ILLUSTRATED}
 
 
 class Ensemble:
@@ -145,6 +145,7 @@ CAPPED = {"diversity": True, "temperature": 0.2, "max_per_value": 2}
     [
         ("retail", {}),
         ("retail", CAPPED | {"max_per_value_feature": "category_l1"}),
+        ("illustrated", {}),
         ("films", CAPPED | {"max_per_value_feature": "genre"}),
         ("IVF", {}),
         ("HNSW", {}),

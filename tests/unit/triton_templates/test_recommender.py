@@ -14,7 +14,7 @@ from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
 from recstack_triton_templates.stages.filter_seen_items import Seen, SeenUnavailable
 
-from tests.serving.sample_package import FILMS, NOW, RETAIL, SamplePackage, Schema
+from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, SamplePackage, Schema
 
 
 class Store:
@@ -31,13 +31,14 @@ class Store:
 
 
 Make = Callable[..., Recommender]
+SCHEMAS = {"retail": RETAIL, "films": FILMS, "illustrated": ILLUSTRATED}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("artifacts")
     result = {}
-    for name, schema in {"retail": RETAIL, "films": FILMS}.items():
+    for name, schema in SCHEMAS.items():
         digest = SamplePackage(schema, 3).write(root, name)
         result[name] = root / "packages" / digest.removeprefix("sha256:")
     return result
@@ -54,7 +55,7 @@ def make(folders: dict[str, Path]) -> Make:
     return build
 
 
-@pytest.mark.parametrize(("name", "schema"), [("retail", RETAIL), ("films", FILMS)])
+@pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
 @pytest.mark.parametrize("user", [1, 11, 50, 51, 0, -1, 2**62, None])
 def test_equals_numpy(make: Make, name: str, schema: Schema, user: int | None) -> None:
     context = {"device_type": 2, "timestamp": NOW + 5 * 3600}

@@ -30,6 +30,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--image", default="")
     parser.add_argument("--data", type=Path, default=Path("/data"))
+    parser.add_argument("--weights", type=Path, default=Path("/weights"))
     parser.add_argument("--live-package", default="", help="sha256:... that relative gates compare with")
     parser.add_argument("--termination-log", type=Path, default=Path("/dev/termination-log"))
     return parser.parse_args(argv)
@@ -82,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ctx = Context(
             _recipe(args.config), args.work, args.artifacts, args.version, args.stack, args.image, args.data,
-            args.live_package,
+            args.live_package, args.weights,
         )  # fmt: skip
-        for step in STEPS if args.step == "all" else (args.step,):
+        for step in ctx.steps if args.step == "all" else (args.step,):
             report(run_step(ctx, step).as_json(), args.termination_log)
     except BadInput as error:
         report({"step": step, "error": error.as_json()}, args.termination_log)

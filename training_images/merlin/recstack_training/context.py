@@ -10,7 +10,8 @@ from typing import Any
 
 from recstack_crds.v1alpha1.modelversion import Recipe
 
-STEPS = ("ingest", "features", "train-retrieval", "train-ranking", "evaluate", "package")
+STEPS = ("ingest", "features", "embed", "train-retrieval", "train-ranking", "evaluate", "package")
+"""In order; which a version has: ``Context.steps``."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Made:
 
 @dataclass(frozen=True)
 class Context:
-    """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted.
+    """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted,
+    ``weights`` below which claims with encoders' checkpoints are, each under its name.
 
     ``live`` is the digest of the package that relative gates compare with; empty: none is live.
     """
@@ -61,6 +63,16 @@ class Context:
     image: str
     data: Path = Path("/data")
     live: str = ""
+    weights: Path = Path("/weights")
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The version's steps: without declared embeddings nothing is embedded."""
+        return tuple(step for step in STEPS if step != "embed" or self.recipe.features.embeddings)
+
+    def before(self, step: str) -> tuple[str, ...]:
+        """The steps before ``step`` that leave parts of the package."""
+        return self.steps[1 : self.steps.index(step)]
 
     @property
     def run(self) -> Path:

@@ -13,12 +13,18 @@ OPSET = 17
 
 
 def to_onnx(
-    call: Callable[[dict[str, Any]], Any], inputs: Mapping[str, int], column: bool, output: str, path: Path
+    call: Callable[[dict[str, Any]], Any],
+    inputs: Mapping[str, int],
+    column: bool,
+    output: str,
+    path: Path,
+    *,
+    vectors: Mapping[str, int] | None = None,
 ) -> None:
     """Convert ``call`` (dict of tensors to one tensor).
 
     ``inputs`` has the number of codes by name (0: float32, else int64), in order. Each is [N], or [N, 1] with
-    ``column``; inside, Merlin always gets [N, 1].
+    ``column``; inside, Merlin always gets [N, 1]. After those come ``vectors``, float32 [N, width], by name.
     """
     tf, _ = load()
     import onnx
@@ -28,17 +34,20 @@ def to_onnx(
         tf.TensorSpec([None, 1] if column else [None], tf.int64 if size else tf.float32, name=name)
         for name, size in inputs.items()
     ]
+    widths = vectors or {}
+    signature += [tf.TensorSpec([None, width], tf.float32, name=name) for name, width in widths.items()]
+    every = [*inputs, *widths]
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def function(*tensors: Any) -> Any:
-        features = dict(zip(inputs, tensors, strict=True))
+        features = dict(zip(every, tensors, strict=True))
         if not column:
-            features = {name: tf.expand_dims(tensor, 1) for name, tensor in features.items()}
+            features |= {name: tf.expand_dims(features[name], 1) for name in inputs}
         return {output: call(features)}
 
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     names = [value.name for value in model.graph.input]
-    if sorted(names) != sorted(inputs) or [v.name for v in model.graph.output] != [output]:
+    if sorted(names) != sorted(every) or [v.name for v in model.graph.output] != [output]:
         raise RuntimeError(f"ONNX graph has inputs {names} and outputs {model.graph.output}")
     rename(model.graph)
     onnx.checker.check_model(model)
@@ -76,7 +85,7 @@ def session(path: Path, threads: int = 1) -> Any:
 
 def assert_equal(path: Path, features: dict[str, Array], expected: Array, column: bool) -> None:
     """The exported graph gives what the model gives, to 1e-4."""
-    feed = {k: v[:, None] if column else v for k, v in features.items()}
+    feed = {k: v[:, None] if column and v.ndim == 1 else v for k, v in features.items()}
     got = session(path).run(None, feed)[0]
     if not np.allclose(got, expected, atol=1e-4):
         raise RuntimeError(f"{path.name} differs from the model by {np.abs(got - expected).max()}")

@@ -16,6 +16,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+# Merlin imports transformers where it is installed, which tells at once that it knows Keras 2 only.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 _KERAS_MODULES = (
     "engine",

@@ -7,6 +7,8 @@ import numpy as np
 from recstack_crds.v1alpha1.features import Feature, Features, Op
 from recstack_crds.v1alpha1.modelversion import Recipe
 
+from recstack_training import pretrained
+
 TARGET = "click"
 
 
@@ -29,7 +31,8 @@ def id_feature(features: list[Feature], column: str) -> str:
 
 
 def build(recipe: Recipe, sizes: Mapping[str, int], target: bool) -> Any:
-    """Merlin schema: user, item and, with ``target``, context columns and the binary target.
+    """Merlin schema: user, item and, with ``target``, context columns and the binary target;
+    embeddings of the item among its columns.
 
     ``sizes`` has the number of codes of each feature, 0 for numbers.
     """
@@ -44,6 +47,7 @@ def build(recipe: Recipe, sizes: Mapping[str, int], target: bool) -> Any:
         *(_column(f, sizes[f.name], [Tags.ITEM, *([Tags.ITEM_ID] if f.name == item else [])])
           for f in features.item),
     ]  # fmt: skip
+    columns += pretrained.columns(features.embeddings)
     if target:
         columns += [_column(f, sizes[f.name], [Tags.CONTEXT]) for f in features.context]
         columns.append(ColumnSchema(TARGET, dtype=np.float32, tags=[Tags.TARGET, Tags.BINARY_CLASSIFICATION]))

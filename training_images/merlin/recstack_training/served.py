@@ -16,7 +16,8 @@ from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.faiss_retrieval import Retrieval
 from recstack_triton_templates.stages.transforms import Array
 
-from recstack_training import columns
+from recstack_training import columns as raw_columns
+from recstack_training import pretrained
 from recstack_training.dataset import arrays
 from recstack_training.export import session
 
@@ -47,9 +48,12 @@ class Bundle:
         self._vocabularies = arrays(files["vocab.npz"])
         users = arrays(files["users.npz"])
         self._user_ids: Ints = users.pop("__id__")
-        self._users = columns.unpack(users)
+        self._users = raw_columns.unpack(users)
         self._items = arrays(files["items.npz"])
         self.item_ids: Ints = self._items.pop("__id__")
+        self._embeddings: dict[str, Floats] = {
+            one.name: np.load(files[pretrained.part(one.name)]) for one in recipe.features.embeddings
+        }
         self._tower = session(files["query_tower.onnx"], threads)
         self._ranker = session(files["ranker.onnx"], threads)
         self.retrieval = Retrieval.read(files["index.faiss"])
@@ -101,7 +105,9 @@ class Bundle:
         width = rows.shape[1]
         feed = {name: np.repeat(value, width) for name, value in {**user, **context}.items()}
         feed |= {name: value[rows.reshape(-1)] for name, value in self._items.items()}
-        answer = self._ranker.run(None, {name: v[:, None] for name, v in feed.items() if name in wanted})[0]
+        columns = {name: v[:, None] for name, v in feed.items() if name in wanted}
+        vectors = {name: table[rows.reshape(-1)] for name, table in self._embeddings.items()}
+        answer = self._ranker.run(None, columns | vectors)[0]
         scores: Floats = answer.reshape(rows.shape)
         return scores
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recstack_training import synthetic
+from recstack_training import media, synthetic
 from recstack_training.artifacts import download
 from recstack_training.context import Context
 from recstack_training.errors import BadInput
@@ -21,7 +21,8 @@ def resolve(ctx: Context, scratch: Path) -> Path:
     if source.s3:
         folder = ctx.run / "source"
         tables = ctx.recipe.data.tables
-        download(source.s3, (tables.interactions.path, tables.users.path, tables.items.path), folder)
+        wanted = (tables.interactions.path, tables.users.path, tables.items.path, *media.patterns(ctx.recipe))
+        download(source.s3, wanted, folder)
         return folder
     params = source.synthetic
     if params is None:

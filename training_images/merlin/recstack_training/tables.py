@@ -1,5 +1,6 @@
 """Where the tables lie and whether they hold what the recipe says: all checks before any work."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,25 @@ def check(found: Found, recipe: Recipe) -> dict[str, int]:
     return rows
 
 
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_text(path: Path, id_column: str, column: str) -> int:
+    """A table with a text for each item; gives its rows."""
+    if not path.is_file():
+        raise BadInput(
+            "MissingFile", f"{path.name} does not exist; expected a Parquet file there.", path.name
+        )
+    schema, rows = _open(path)
+    _column(path, schema, id_column, "integer")
+    _column(path, schema, column, "string")
+    _unique(path, id_column)
+    return rows
+
+
 def check_segments(found: Found, segments: Sequence[Segment]) -> None:
     """Every segment's column is in one table."""
     for segment in segments:
@@ -125,7 +145,7 @@ def segment_table(found: Found, segment: Segment) -> Path:
 def check_features(features: Features, tables: Tables) -> None:
     """Chains that no model input can be made of, names used twice, and an item table without its id."""
     every = [*features.user, *features.item, *features.context]
-    names = [feature.name for feature in every]
+    names = [feature.name for feature in every] + [one.name for one in features.embeddings]
     for name in names:
         if names.count(name) > 1:
             raise BadInput("DuplicateFeature", f"Two features are named {name}; names are unique in a stack.")

@@ -11,6 +11,7 @@ from recstack_training.context import Context
 sys.path.insert(0, str(Path(__file__).parent))
 
 import films
+import illustrated
 from runs import RETAIL, command, context
 
 THIRD_PARTY = (
@@ -41,3 +42,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Context:
     ctx = context(films.RECIPE, root, data=root / "data")
     assert main(command(ctx, "all")) == 0
     return ctx
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where claims with checkpoints are mounted; there is one, ``checkpoints``."""
+    root = tmp_path_factory.mktemp("weights")
+    illustrated.write_checkpoints(root / "checkpoints")
+    return root

@@ -16,8 +16,16 @@ RETAIL = Recipe.model_validate(
 )
 
 
-def context(recipe: Recipe, root: Path, version: str = "v1", data: Path = Path("/nonexistent")) -> Context:
-    return Context(recipe, root / "work", f"file://{root}/artifacts", version, "shop/retail", "image@1", data)
+NOWHERE = Path("/nonexistent")
+
+
+def context(
+    recipe: Recipe, root: Path, version: str = "v1", data: Path = NOWHERE, weights: Path = NOWHERE
+) -> Context:
+    return Context(
+        recipe, root / "work", f"file://{root}/artifacts", version, "shop/retail", "image@1", data,
+        weights=weights,
+    )  # fmt: skip
 
 
 def command(ctx: Context, step: str) -> list[str]:
@@ -28,5 +36,6 @@ def command(ctx: Context, step: str) -> list[str]:
     return [
         step, "--config", str(config), "--work", str(ctx.work), "--artifacts", ctx.artifacts,
         "--version", ctx.version, "--stack", ctx.stack, "--image", ctx.image, "--data", str(ctx.data),
+        "--weights", str(ctx.weights),
         "--termination-log", str(ctx.work / "termination"),
     ]  # fmt: skip

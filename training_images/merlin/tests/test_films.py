@@ -7,7 +7,7 @@ import films
 import numpy as np
 import pytest
 from recstack_training.bundle import PARTS, files
-from recstack_training.context import STEPS, Context
+from recstack_training.context import Context
 from recstack_training.dataset import arrays
 from recstack_training.served import Bundle
 from recstack_training.steps.evaluate import METRICS, WHOLE
@@ -32,7 +32,7 @@ def test_genres_and_years_may_be_null(film: Context) -> None:
 
 def test_people_without_events_have_no_taste(film: Context) -> None:
     """They are in the tables, so they are not refused; both features say that nothing is known."""
-    bundle = Bundle(files(film, STEPS[1:-1]), film.recipe)
+    bundle = Bundle(files(film, film.before("package")), film.recipe)
     silent = 7 * np.arange(films.PEOPLE - films.SILENT, films.PEOPLE)
     encoded = bundle.user(np.append(silent, 7))
     assert encoded["viewer"].tolist()[:-1] == [2] * films.SILENT

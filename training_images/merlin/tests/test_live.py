@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from recstack_crds.v1alpha1.modelversion import Recipe
 from recstack_training.cli import main
-from recstack_training.context import STEPS, Context
+from recstack_training.context import Context
 from recstack_training.dataset import arrays
 from recstack_training.errors import BAD_INPUT_EXIT_CODE
 from runs import command, context
@@ -36,7 +36,7 @@ def candidate(film: Context, root: Path, recipe: Recipe) -> Context:
     """A version whose training is done, with the films' artifacts."""
     ctx = context(recipe, root, "v2", film.data)
     ctx.run.mkdir(parents=True)
-    for step in STEPS[:4]:
+    for step in film.steps[: film.steps.index("evaluate")]:
         shutil.copytree(film.folder(step), ctx.folder(step))
     return Context(ctx.recipe, ctx.work, film.artifacts, ctx.version, ctx.stack, ctx.image, ctx.data)
 

@@ -16,7 +16,7 @@ import pytest
 from recstack_training.artifacts import Folder
 from recstack_training.bundle import files
 from recstack_training.cli import main
-from recstack_training.context import STEPS, Context
+from recstack_training.context import Context
 from recstack_training.dataset import arrays
 from recstack_training.packages import Damaged, publish, verify
 from recstack_training.served import Bundle
@@ -102,7 +102,7 @@ def test_probe_is_what_the_published_files_answer(run: Context) -> None:
 
 
 def test_context_and_person_change_the_answer(retail: Context) -> None:
-    bundle = Bundle(files(retail, STEPS[1:-1]), retail.recipe)
+    bundle = Bundle(files(retail, retail.before("package")), retail.recipe)
     time = np.array([1_704_700_000] * 2)
     users = bundle.recommend(np.array([3, 4]), {"timestamp": time}).rows[:, :10].tolist()
     assert users[0] != users[1]

@@ -23,7 +23,7 @@ def test_results_are_reported_and_kept(retail: Context, capsys: pytest.CaptureFi
     assert main(command(retail, "all")) == 0
     assert time.monotonic() - start < 2
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [r["step"] for r in results] == list(STEPS)
+    assert [r["step"] for r in results] == list(retail.steps)
     for result in results:
         assert result["computeSeconds"] > 0
         assert result["metrics"]
@@ -37,7 +37,7 @@ def test_a_step_that_dies_leaves_nothing(
 ) -> None:
     """The step is killed after its files and before its end; the next run ignores them and starts afresh."""
     ctx = context(RETAIL, tmp_path)
-    for earlier in STEPS[: STEPS.index(step)]:
+    for earlier in set(STEPS[: STEPS.index(step)]) & set(retail.steps):
         ctx.run.mkdir(parents=True, exist_ok=True)
         ctx.folder(earlier).symlink_to(retail.folder(earlier))
     module = import_module(f"recstack_training.steps.{step.replace('-', '_')}")

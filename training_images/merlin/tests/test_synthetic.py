@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from recstack_crds.v1alpha1.data import CatalogFile, Synthetic
 from recstack_training.errors import BadInput
 from recstack_training.synthetic import digest, generate
@@ -40,6 +41,35 @@ def test_sizes_and_days(world: Path) -> None:
         assert time.is_monotonic_increasing
     assert len(pd.read_parquet(world / "items.parquet")) == 400
     assert len(pd.read_parquet(world / "users.parquet")) == 800
+
+
+def test_descriptions_tell_products_of_a_kind_apart(world: Path) -> None:
+    items = pd.read_parquet(world / "items.parquet")
+    texts = pd.read_parquet(world / "item_descriptions.parquet")
+    assert texts.item_id.tolist() == items.item_id.tolist()
+    assert texts.product_description.nunique() > 0.95 * len(items)
+    for text, item in zip(texts.product_description, items.itertuples(), strict=True):
+        assert item.title in text
+        assert item.category_l1 in text
+        assert item.category_l2 in text
+    assert not (world / "item_images").exists(), "pictures are drawn when asked for"
+
+
+def test_pictures_show_category_and_style(tmp_path: Path) -> None:
+    params = Synthetic(users=20, items=60, interactions=200, days=2, pictures=True)
+    generate(params, tmp_path / "w", tmp_path, tmp_path / ".scratch")
+    items = pd.read_parquet(tmp_path / "w" / "items.parquet")
+    corners = []
+    for item in items.item_id:
+        with Image.open(tmp_path / "w" / "item_images" / f"{item}.jpg") as picture:
+            assert picture.size == (64, 64)
+            corners.append(picture.getpixel((1, 1)))
+    shades = pd.DataFrame(corners, index=items.category_l1).astype(float)
+    categories = shades.groupby(level=0).mean()
+    far = np.linalg.norm(shades.to_numpy()[:, None] - categories.to_numpy()[None], axis=2)
+    assert categories.index[far.argmin(axis=1)].tolist() == items.category_l1.tolist(), (
+        "a background a category"
+    )
 
 
 def test_personas(joined: pd.DataFrame) -> None:
@@ -118,7 +148,8 @@ def test_memory_is_that_of_one_day(tmp_path: Path) -> None:
 
 
 CATALOG = """
-- {id: x1, name: Red Boots, category: footwear, style: boots, price: 10.5, gender_affinity: F}
+- {id: x1, name: Red Boots, category: footwear, style: boots, price: 10.5, gender_affinity: F,
+   description: "Red, for rain."}
 - {id: x2, name: Tea, category: groceries, style: tea, price: 2}
 - {id: x3, name: Blue Boots, category: footwear, style: boots, price: 12.5, gender_affinity: M}
 """
@@ -135,6 +166,8 @@ def test_a_products_file_is_the_catalog(tmp_path: Path) -> None:
     items = pd.read_parquet(tmp_path / "w" / "items.parquet")
     assert items.title.tolist() == ["Red Boots", "Tea", "Blue Boots"]
     assert items.item_gender.tolist() == ["F", "Any", "M"]
+    texts = pd.read_parquet(tmp_path / "w" / "item_descriptions.parquet")
+    assert texts.product_description.tolist() == ["Red, for rain.", None, None]
     assert set(log_of(tmp_path / "w").item_id) <= {1, 2, 3}
 
 

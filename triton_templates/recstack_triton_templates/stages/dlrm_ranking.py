@@ -14,14 +14,14 @@ ROWS = 2048
 
 
 class Ranker:
-    """``ranker.onnx``: user, item and context features [N, 1] to scores [N, 1]."""
+    """``ranker.onnx``: user, item and context features [N, 1], embeddings [N, width], to scores [N, 1]."""
 
     def __init__(self, path: Path, device: Device = Device.CPU) -> None:
         self._network = Network(path, device)
         self.provider = self._network.provider
 
     def __call__(self, features: Mapping[str, Array], rows: int) -> Array:
-        """Scores float32 [rows] of encoded features [rows, 1]."""
+        """Scores float32 [rows] of encoded features [rows, 1] and embeddings [rows, width]."""
         if rows == 0:
             return np.zeros(0, np.float32)
         parts = []

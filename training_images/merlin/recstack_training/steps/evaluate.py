@@ -149,7 +149,7 @@ def request_values(
 
 def run(ctx: Context, folder: Path) -> Made:
     """Write ``evaluation.json``, values by request and the report; metrics and the verdicts of the gates."""
-    parts = files(ctx, ("features", "train-retrieval", "train-ranking"))
+    parts = files(ctx, ctx.before("evaluate"))
     bundle = Bundle(parts, ctx.recipe)
     items, seed = len(bundle.item_ids), ctx.recipe.training.seed
     log, train = load(ctx, "heldout"), load(ctx, "train")

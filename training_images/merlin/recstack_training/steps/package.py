@@ -10,11 +10,12 @@ import numpy as np
 from recstack_training import offline, packages
 from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
-from recstack_training.context import STEPS, Context, Made
+from recstack_training.context import Context, Made
 from recstack_training.dataset import Encoded, load
 from recstack_training.gates import INDEX_RECALL
 from recstack_training.index import INDEX
 from recstack_training.served import Bundle
+from recstack_training.steps.embed import LINEAGE
 
 PROBE_CANDIDATES = 10
 
@@ -57,7 +58,7 @@ def run(ctx: Context, folder: Path) -> Made:
     """Publish the package; its metrics and digest."""
     root = folder / PARTS
     root.mkdir()
-    trained = files(ctx, STEPS[1:-1])
+    trained = files(ctx, ctx.before("package"))
     bundle = Bundle(trained, ctx.recipe, threads=1)
     (root / "probe.json").write_bytes(packages.canonical(probe(ctx, bundle, load(ctx, "heldout"))))
     (root / "recipe.json").write_bytes(packages.canonical(ctx.recipe.model_dump(mode="json", by_alias=True)))
@@ -65,6 +66,8 @@ def run(ctx: Context, folder: Path) -> Made:
     metrics = json.loads(parts["evaluation.json"].read_text())["metrics"]
     tables, features = ctx.recipe.data.tables, ctx.recipe.features
     lineage = json.loads((ctx.folder("ingest") / "tables.json").read_text())["lineage"]
+    embeddings = features.embeddings
+    encoders = json.loads((ctx.folder("embed") / LINEAGE).read_text()) if embeddings else []
     manifest = {
         "schemaVersion": 1,
         "stack": ctx.stack,
@@ -75,6 +78,7 @@ def run(ctx: Context, folder: Path) -> Made:
             "timestamp": tables.interactions.timestamp,
         },
         "features": {kind: [f.name for f in getattr(features, kind)] for kind in ("user", "item", "context")},
+        "embeddings": [{"name": one.name, "dim": one.dim} for one in embeddings],
         "retrieval": {
             "dim": bundle.retrieval.dim,
             "items": bundle.retrieval.items,
@@ -82,7 +86,13 @@ def run(ctx: Context, folder: Path) -> Made:
             INDEX_RECALL: metrics[INDEX_RECALL],
         },
         "metrics": metrics,
-        "lineage": {"data": lineage, "image": ctx.image, "parent": None, "seed": ctx.recipe.training.seed},
+        "lineage": {
+            "data": lineage,
+            "encoders": encoders,
+            "image": ctx.image,
+            "parent": None,
+            "seed": ctx.recipe.training.seed,
+        },
     }
     store = open_store(ctx.artifacts)
     # Before the package: who sees that finds its features in the offline store.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recstack_training import export, schema
+from recstack_training import export, pretrained, schema
 from recstack_training.bundle import PARTS
 from recstack_training.context import Context, Made
 from recstack_training.dataset import load as load_rows
@@ -35,9 +35,22 @@ def negatives(loader: Any, columns: Any, number: int, seed: int) -> Any:
     return loader.map(InBatchNegatives(columns, number, seed=seed, prep_features=True))
 
 
+def _embeddings(mm: Any, columns: Any, dim: int) -> dict[str, Any]:
+    """DLRM's categorical embeddings, and beside them, projected to their width, the pretrained ones."""
+    from merlin.schema import Tags
+
+    vectors = pretrained.block(columns, dim)
+    if vectors is None:
+        return {"embedding_dim": dim}
+    learned = mm.Embeddings(columns.select_by_tag(Tags.CATEGORICAL).excluding_by_tag(Tags.TARGET), dim=dim)
+    return {"embeddings": mm.ParallelBlock({"learned": learned, "pretrained": vectors}, is_input=True)}
+
+
 def run(ctx: Context, folder: Path) -> Made:
     """Write ``ranker.onnx`` and the weights."""
     tf, mm = load()
+    from merlin.schema import Tags
+
     recipe, features, seed = ctx.recipe.models.ranking, ctx.recipe.features, ctx.recipe.training.seed
     tf.keras.utils.set_random_seed(seed)
     sizes = sizes_of(ctx)
@@ -49,17 +62,20 @@ def run(ctx: Context, folder: Path) -> Made:
     numbers = any(size == 0 for size in inputs.values())
     model = mm.DLRMModel(
         columns,
-        embedding_dim=recipe.embedding_dim,
+        **_embeddings(mm, columns, recipe.embedding_dim),
         bottom_block=mm.MLPBlock(recipe.bottom) if numbers else None,
         top_block=mm.MLPBlock(recipe.top),
         prediction_tasks=mm.BinaryOutput(schema.TARGET),
     )
     model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
     batch = batch_size(len(frame), recipe.batch_size, recipe.epochs)
-    positives = mm.Loader(
-        dataset(frame, schema=columns), batch_size=batch, shuffle=True, seed_fn=lambda: seed
-    )
-    loader = negatives(positives, columns, recipe.negatives, seed)
+    logged = columns.excluding_by_tag(Tags.EMBEDDING)
+    positives = mm.Loader(dataset(frame, schema=logged), batch_size=batch, shuffle=True, seed_fn=lambda: seed)
+    loader = negatives(positives, logged, recipe.negatives, seed)
+    key = schema.id_feature(features.item, ctx.recipe.data.tables.items.id)
+    vectors = pretrained.tables(ctx)
+    if vectors:
+        loader = loader.map(pretrained.Join(key, data.items[key], vectors, features.embeddings))
     history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=50, verbose=2)
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
@@ -68,8 +84,12 @@ def run(ctx: Context, folder: Path) -> Made:
     parts = folder / PARTS
     parts.mkdir()
     model.save_weights(str(folder / "weights" / "dlrm"))
-    export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx")
+    widths = {one.name: one.dim for one in features.embeddings}
+    export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx", vectors=widths)
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
-    expected = model({name: tf.constant(v[:, None]) for name, v in sample.items()}).numpy()
-    export.assert_equal(parts / "ranker.onnx", sample, expected, True)
+    shown = {name: tf.constant(v[:, None]) for name, v in sample.items()}
+    # Any rows do: what is compared is the network.
+    some = {name: np.resize(table, (len(sample[key]), table.shape[1])) for name, table in vectors.items()}
+    expected = model(shown | {name: tf.constant(table) for name, table in some.items()}).numpy()
+    export.assert_equal(parts / "ranker.onnx", sample | some, expected, True)
     return Made({"loss": loss, "rows": len(frame)})

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recstack_training.errors import BadInput
+from recstack_training.synthetic.descriptions import describe
 from recstack_training.synthetic.words import ADJECTIVES, CATEGORIES
 
 CLIQUE = 5
@@ -29,6 +30,7 @@ class Catalog:
     price: npt.NDArray[np.float64]
     gender: Strings
     clique: Ints
+    descriptions: tuple[str | None, ...]
 
 
 def _cliques(category: Ints, gender: Strings, price: npt.NDArray[np.float64]) -> Ints:
@@ -61,11 +63,13 @@ def invented(items: int, rng: np.random.Generator) -> Catalog:
     price = np.round(np.exp(rng.normal(level[category], 0.5)), 2)
     gender = rng.choice(np.array(["F", "M", "Any"]), size=items, p=[0.3, 0.3, 0.4])
     ids = np.arange(1, items + 1, dtype=np.int64)
-    return Catalog(ids, titles, category, names, style, price, gender, _cliques(category, gender, price))
+    cliques = _cliques(category, gender, price)
+    texts = describe(titles, np.array(names)[category], style, gender, price=price, rng=rng)
+    return Catalog(ids, titles, category, names, style, price, gender, cliques, texts)
 
 
 def from_products(path: Path, items: int) -> Catalog:
-    """The first ``items`` products of a Retail Demo Store ``products.yaml`` (name, category, price)."""
+    """The first ``items`` products of a Retail Demo Store ``products.yaml``: name, description, price…"""
     import yaml
 
     if not path.exists():
@@ -97,4 +101,5 @@ def from_products(path: Path, items: int) -> Catalog:
         price=price,
         gender=gender,
         clique=_cliques(category, gender, price),
+        descriptions=tuple(str(p["description"]) if p.get("description") else None for p in products),
     )

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from recstack_crds.v1alpha1.data import Synthetic
 
 from recstack_training.synthetic import catalog as catalogs
+from recstack_training.synthetic import pictures
 from recstack_training.synthetic import users as people
 from recstack_training.synthetic.events import day_table, per_day
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised whenever the same parameters give other files."""
 
 
@@ -27,7 +28,9 @@ def digest(params: Synthetic) -> str:
 
 
 def generate(params: Synthetic, folder: Path, volume: Path, scratch: Path) -> None:
-    """Write ``day_XX.parquet``, ``users.parquet`` and ``items.parquet`` into ``folder``.
+    """Write ``day_XX.parquet``, ``users.parquet``, ``items.parquet`` and ``item_descriptions.parquet``.
+
+    With ``params.pictures`` also ``item_images/<item_id>.jpg``.
 
     Everything is written in ``scratch``, which must not exist and lie on the same file system, and then
     renamed: nothing half-made is visible. A folder that exists is left as it is. ``volume`` is where
@@ -56,6 +59,17 @@ def generate(params: Synthetic, folder: Path, volume: Path, scratch: Path) -> No
         ),
         scratch / "items.parquet",
     )
+    pq.write_table(
+        pa.table(
+            {
+                "item_id": catalog.ids,
+                "product_description": pa.array(catalog.descriptions, pa.string()),
+            }
+        ),
+        scratch / "item_descriptions.parquet",
+    )
+    if params.pictures:
+        pictures.draw(catalog, scratch)
     pq.write_table(
         pa.table({"user_id": users.ids, "age": users.age, "gender": users.gender.tolist()}),
         scratch / "users.parquet",
