@@ -230,7 +230,7 @@ def test_valkey_down_degrades_the_ensemble(both: Pod, valkey: ValkeyServer) -> N
 def test_a_dead_stage_is_noticed_and_all_are_loaded_again(both: Pod) -> None:
     assert both.count_stubs() == len(PAIRS) * (len(STAGES) + 1)
     assert both.kill_stubs() == len(PAIRS) * (len(STAGES) + 1)
-    both.wait("mended", lambda: both.recommend(user_id=17).status_code == 200, 60)
+    both.wait("mended", lambda: both.recommend(user_id=17).status_code == 200, 120)
     both.wait("all proven", lambda: set(both.states().values()) == {"Proven"}, 60)
 
 
