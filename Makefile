@@ -12,7 +12,7 @@ empty :=
 space := $(empty) $(empty)
 export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo bench-swap generate format clean
+.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo bench-serving bench-swap generate format clean
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -29,6 +29,8 @@ $(VENV)/.done:
 SERVING := $(CACHE)/venvs/serving-$(shell cat gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock | sha256sum | cut -c1-16)
 TRAINING := $(CACHE)/venvs/training-$(shell cat training_images/merlin/requirements.lock requirements/pytest.lock requirements/weights.lock | sha256sum | cut -c1-16)
 FEAST := $(CACHE)/venvs/feast-$(shell cat training_images/feast/requirements.lock requirements/pytest.lock | sha256sum | cut -c1-16)
+# The reference's own way of serving, which ours is measured against.
+REFERENCE := $(CACHE)/venvs/reference-$(shell sha256sum benchmarks/serving/baseline/requirements.lock | cut -c1-16)
 $(SERVING)/.done: LOCKS := gateway/requirements.lock requirements/pytest.lock requirements/fuzz.lock
 $(TRAINING)/.done: LOCKS := training_images/merlin/requirements.lock requirements/pytest.lock requirements/weights.lock
 # The image's packages last: pytest's are held to those of the other two, whose numpy is older.
@@ -37,6 +39,12 @@ $(SERVING)/.done $(TRAINING)/.done $(FEAST)/.done: | $(VENV)/.done
 	@echo "==> Python environment in $(@D)"
 	@rm -rf $(@D) && python3.11 -m venv $(@D)
 	@for lock in $(LOCKS); do $(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes --no-deps -r $$lock; done
+	@touch $@
+
+$(REFERENCE)/.done: | $(VENV)/.done
+	@echo "==> Python environment in $(@D)"
+	@rm -rf $(@D) && python3.11 -m venv $(@D)
+	@$(VENV)/bin/uv pip install --quiet --no-deps --python $(@D)/bin/python --require-hashes -r benchmarks/serving/baseline/requirements.lock
 	@touch $@
 
 install: $(VENV)/.done  ## Install what the other targets need (idempotent, cached outside the tree)
@@ -73,6 +81,10 @@ integration: images  ## Operator and CRDs on a real API server; the lab itself
 
 e2e: images  ## The stories on a real cluster with real pods
 	@echo "==> end to end"; $(PY) -m pytest -s tests/e2e
+
+bench-serving: $(SERVING)/.done $(TRAINING)/.done $(REFERENCE)/.done  ## Ours beside the reference's way of serving; PLOT=file.svg; OPTIONS=--help
+	@$(PY) -m benchmarks.serving --serving-python $(SERVING)/bin/python --training-python $(TRAINING)/bin/python \
+	  --reference-python $(REFERENCE)/bin/python $(if $(PLOT),--plot $(PLOT)) $(OPTIONS)
 
 test: lint verify unit integration serving training feast e2e  ## Everything that CI runs
 

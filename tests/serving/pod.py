@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from recstack_triton_templates.render import ServingSettings, render
 from tests.serving.api_server import ApiServer
 from tests.serving.valkey_server import free_port
 
-SITE = Path(sysconfig.get_path("purelib"))
 
+def lay_out_triton(home: Path, python: Path = Path(sys.executable)) -> dict[str, str]:
+    """Make ``home`` a Triton like the image's, from the wheel; returns the environment that it needs.
 
-def lay_out_triton(home: Path) -> dict[str, str]:
-    """Make ``home`` a Triton like the image's, from the wheel; returns the environment that it needs."""
-    wheel = SITE / "pytriton" / "tritonserver"
+    ``python``: of the virtual environment, of this Python's version, that has the wheel.
+    """
+    site = python.parents[1] / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+    wheel = site / "pytriton" / "tritonserver"
     shutil.copytree(wheel / "backends", home / "backends")
     stub = home / "backends" / "python" / "triton_python_backend_stub"
     shutil.copy(wheel / "python_backend_stubs" / "3.11" / stub.name, stub)
@@ -34,23 +36,33 @@ def lay_out_triton(home: Path) -> dict[str, str]:
     for program in (stub, wheel / "bin" / "tritonserver"):
         program.chmod(0o755)
     # Without libpython in sight a load hangs for ever.
-    libraries = [str(SITE / "nvidia_pytriton.libs"), str(sysconfig.get_config_var("LIBDIR"))]
+    libraries = [str(site / "nvidia_pytriton.libs"), str(sysconfig.get_config_var("LIBDIR"))]
     return {
         "TRITON_HOME": str(home),
         "LD_LIBRARY_PATH": ":".join(libraries),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
     }
 
 
 class Pod:
-    """Triton and gateway of stack ``shop/retail``; ``api`` stands for the API server."""
+    """Triton and gateway of stack ``shop/retail``; ``api`` stands for the API server.
 
-    def __init__(self, folder: Path, api: ApiServer, valkey_url: str | None) -> None:
-        self.folder, self.api = folder, api
+    ``python``: with the serving image's packages; ``code``: where the programs are imported from.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        api: ApiServer,
+        valkey_url: str | None,
+        python: Path = Path(sys.executable),
+        code: Sequence[str] = tuple(sys.path),
+    ) -> None:
+        self.folder, self.api, self._python = folder, api, python
         self.port, self.grpc_port = free_port(), free_port()
         self._environment = (
             os.environ
-            | lay_out_triton(folder / "triton")
+            | lay_out_triton(folder / "triton", python)
             | {
                 "RECSTACK_NAMESPACE": "shop",
                 "RECSTACK_STACK": "retail",
@@ -61,7 +73,7 @@ class Pod:
                 "TRITON_HTTP_PORT": str(free_port()),
                 "TRITON_METRICS_PORT": str(free_port()),
                 "KUBECONFIG": str(api.kubeconfig(folder / "kubeconfig")),
-                "PYTHONPATH": ":".join(str(Path(path).resolve()) for path in sys.path if path),
+                "PYTHONPATH": ":".join(str(Path(path).resolve()) for path in code if path),
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
         )
@@ -76,7 +88,7 @@ class Pod:
         """``triton_server``, ``main`` or ``worker``."""
         with (self.folder / f"{module}.log").open("ab") as log:
             self._processes[module] = subprocess.Popen(
-                [sys.executable, "-m", f"recstack_gateway.{module}"],
+                [self._python, "-m", f"recstack_gateway.{module}"],
                 env=self._environment | environment,
                 stdout=log,
                 stderr=log,
@@ -114,6 +126,10 @@ class Pod:
         """Processes of one version's models."""
         mark = f"--{version}/".encode()
         return [one for one in self._stubs() if mark in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+    def pids(self) -> dict[str, int]:
+        """Of the programs; each is the leader of its process group."""
+        return {module: process.pid for module, process in self._processes.items()}
 
     def count_stubs(self) -> int:
         return len(self._stubs())
