@@ -7,6 +7,7 @@ must give the same answers. At last how a serving pod grows with its catalog, on
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -258,6 +259,8 @@ def _scratch() -> Iterator[Path]:
 def main() -> None:
     """Run it; the last line is the result as JSON."""
     options = arguments()
+    # Else servers would be left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(stderr=True, highlight=False)
     with _scratch() as folder:
         bench = Bench(options, folder, console)

@@ -9,6 +9,11 @@ import numpy as np
 from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.transforms import Array
 
+HOURS = 7 * 24
+"""Operators of time see which hour of the week it is, UTC, and nothing else of a time."""
+REMEMBERED = 4096
+"""Encoded values that are kept."""
+
 
 class Transforms:
     """The compiled transforms of some features, in the order of ``names``."""
@@ -21,6 +26,7 @@ class Transforms:
     ) -> None:
         self._features = {name: compiled[name] for name in names}
         self._vocabularies = vocabularies
+        self._remembered: dict[tuple[str, str, int | str], Array] = {}
         self._defaults = {
             name: np.array([transforms.default_value(one, vocabularies)], dtype=one["dtype"])
             for name, one in self._features.items()
@@ -44,7 +50,7 @@ class Transforms:
         Requests with the same columns of the same kinds go through together.
         """
         if len(raws) == 1:
-            return self(raws[0])
+            return {name: self._one(name, one, raws[0]) for name, one in self._features.items()}
         alike: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
         for place, raw in enumerate(raws):
             alike[tuple((column, value.dtype.kind) for column, value in raw.items())].append(place)
@@ -56,3 +62,25 @@ class Transforms:
             for name, values in self(stacked).items():
                 result[name][places] = values
         return result
+
+    def _one(self, name: str, transform: Mapping[str, Any], raw: Mapping[str, Array]) -> Array:
+        """One feature [1] of one request.
+
+        Nearly all of the time of a transform is NumPy's per call, and values come again: hours, devices.
+        """
+        value = raw.get(transform["column"])
+        if value is None:
+            return self._defaults[name]
+        if value.dtype.kind not in "iU":  # nulls, and numbers of which there are too many
+            return transforms.apply(transform, value, self._vocabularies)
+        key = value.item()
+        if transform["ops"][0]["op"] in transforms.TIME:
+            key = key // 3600 % HOURS
+        known = self._remembered.get((name, value.dtype.kind, key))
+        if known is None:
+            known = transforms.apply(transform, value, self._vocabularies)
+            known.setflags(write=False)
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[name, value.dtype.kind, key] = known
+        return known
