@@ -95,8 +95,9 @@ class Bench:
                     self._folder / name.replace(", ", "-"), valkey, self._options.serving_python, tree
                 )
                 stack.callback(pod.stop)
-                where = (self._trained.artifacts, self._trained.digest, graph)
-                targets[name] = self._step(f"starting {name}", partial(pod.start, *where))
+                targets[name] = self._step(
+                    f"starting {name}", partial(pod.start, self._trained.package, graph)
+                )
             if not self._options.without_reference:
                 found = self._step("starting the reference", lambda: self._reference(stack, valkey))
                 targets = {one.name: one for one in found} | targets
@@ -182,22 +183,19 @@ class Bench:
     def _size(self, items: int) -> Json:
         folder = self._folder / f"catalog-{items}"
         folder.mkdir()
-        artifacts, digest = self._trained.artifacts, self._trained.digest
+        package = self._trained.package
         if items != self._items:
-            artifacts = folder / "artifacts"
-            artifacts.mkdir()
-            digest = self._step(
-                f"a catalog of {items:,}", lambda: catalogs.stretched(self._trained.package, items, artifacts)
+            package = self._step(
+                f"a catalog of {items:,}", lambda: catalogs.stretched(self._trained.package, items)
             )
         with ExitStack() as stack:
             valkey = stack.enter_context(ValkeyServer(folder))
             pod = OurPod(folder / "pod", valkey, self._options.serving_python)
             stack.callback(pod.stop)
-            target = self._step(
-                f"serving {items:,} items", lambda: pod.start(artifacts, digest, "fused", 240)
-            )
+            target = self._step(f"serving {items:,} items", lambda: pod.start(package, "fused", 240))
             one = asdict(generate(target.load(1, self._options.seconds, self._users)))
-            return one | {"memory": pod.memory()}
+            index = json.loads((package / "manifest.json").read_bytes())["retrieval"].get("index")
+            return one | {"index": index, "memory": pod.memory()}
 
 
 def generate(one: Load) -> Measured:

@@ -58,10 +58,10 @@ class OurPod:
         self._api.start()
         self.pod = Pod(folder, self._api, valkey.url, python, roots(tree))
 
-    def start(self, artifacts: Path, digest: str, graph: str, seconds: float = 60) -> Target:
-        """Serve a package; returns its entry model."""
-        pod = self.pod
-        pod.publish(VERSION, pod.add_version(VERSION, digest, artifacts, graph=graph))
+    def start(self, package: Path, graph: str, seconds: float = 120) -> Target:
+        """Serve the package in a folder ``<artifacts>/packages/<hex>``; returns its entry model."""
+        pod, digest = self.pod, f"sha256:{package.name}"
+        pod.publish(VERSION, pod.add_version(VERSION, digest, package.parents[1], graph=graph))
         pod.start("triton_server")
         pod.start("main")
         pod.wait("ready", lambda: pod.client.get("/readyz").status_code == 200, seconds)

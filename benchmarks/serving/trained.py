@@ -19,16 +19,6 @@ class Trained:
     package: Path
     items: Path
 
-    @property
-    def artifacts(self) -> Path:
-        """What a pod pulls from."""
-        return self.package.parents[1]
-
-    @property
-    def digest(self) -> str:
-        """The package's."""
-        return f"sha256:{self.package.name}"
-
 
 def trained(python: Path) -> Trained:
     """The package; minutes when the training's code or packages changed. ``python``: the training image's."""
