@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -35,6 +36,7 @@ from tests.serving.valkey_server import ValkeyServer
 USERS, SEEN = 200, 20
 CHECKS, TOLERANCE = 40, 1e-4
 PROFILED = 400
+BATCHES = (1, 8, 32, 128)
 REFERENCE, CACHED, ENSEMBLE, FUSED, BEFORE = (
     "reference",
     "reference, cached",
@@ -106,8 +108,15 @@ class Bench:
             gateways = {name + GATEWAY: targets[name].through(pod.pod.port) for name, pod in pods.items()}
             measured = self._rounds(targets | gateways)
             profile = self._step("explained requests", lambda: self._profile(pods[FUSED].pod.client))
+            batches = self._step("batches", lambda: self._batches(pods[FUSED].pod.client))
             memory = {name: pod.memory() for name, pod in pods.items()}
-        return {"agreement": agreement, "measured": measured, "profile": profile, "memory": memory}
+        return {
+            "agreement": agreement,
+            "measured": measured,
+            "requests a second by size of batch": batches,
+            "stages, mean microseconds": profile,
+            "memory, MiB": memory,
+        }
 
     def _reference(self, stack: ExitStack, valkey: ValkeyServer) -> list[Target]:
         python = self._options.reference_python
@@ -176,6 +185,18 @@ class Bench:
                 sums[stage] = sums.get(stage, 0.0) + milliseconds
         return {stage: round(value / PROFILED * 1000, 1) for stage, value in sums.items()}
 
+    def _batches(self, client: httpx.Client) -> Json:
+        """Requests a second of one caller of the fused graph's gateway."""
+        rates: Json = {}
+        for size in BATCHES:
+            asked = [json.loads(load.body(number, self._users)) for number in range(size)]
+            count, began = 0, time.perf_counter()
+            while (spent := time.perf_counter() - began) < self._options.seconds / 2:
+                client.post("/v1/recommend:batch", json={"requests": asked}).raise_for_status()
+                count += size
+            rates[str(size)] = round(count / spent)
+        return rates
+
     def sizes(self) -> Json:
         """Memory and latency of one pod alone, by the size of its catalog."""
         return {str(items): self._size(items) for items in (self._items, *self._options.sizes)}
@@ -195,7 +216,7 @@ class Bench:
             target = self._step(f"serving {items:,} items", lambda: pod.start(package, "fused", 240))
             one = asdict(generate(target.load(1, self._options.seconds, self._users)))
             index = json.loads((package / "manifest.json").read_bytes())["retrieval"].get("index")
-            return one | {"index": index, "memory": pod.memory()}
+            return one | {"index": index, "memory, MiB": pod.memory()}
 
 
 def generate(one: Load) -> Measured:
