@@ -25,6 +25,10 @@ Call = Callable[[int], bytes]
 START = 1_704_067_200
 
 
+class Refused(Exception):
+    """The pod has too much to do: its bounded queue is full, or the request waited in it too long."""
+
+
 @dataclass(frozen=True)
 class Load:
     """What to do. ``users``: known ids; of four requests two are theirs, one is unknown, one anonymous."""
@@ -39,9 +43,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Measured:
-    """Milliseconds at the caller; ``rate``: requests a second."""
+    """Answered requests, ms at the caller; ``rate``: how many a second; ``refused``: how many were not."""
 
     requests: int
+    refused: int
     rate: float
     p50: float
     p99: float
@@ -67,6 +72,8 @@ def gateway(port: int, users: Sequence[int]) -> Call:
         connection.request("POST", "/v1/recommend", body(number, users))
         response = connection.getresponse()
         content = response.read()
+        if response.status == 503:
+            raise Refused
         if response.status != 200:
             raise RuntimeError(content.decode())
         return content
@@ -112,7 +119,16 @@ def reference(port: int, name: str, users: Sequence[int]) -> Call:
 def _stub(port: int) -> Callable[[Any], Any]:
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
     infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
-    return lambda request: infer(request, timeout=30)
+
+    def call(request: Any) -> Any:
+        try:
+            return infer(request, timeout=30)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise Refused from error
+            raise
+
+    return call
 
 
 def caller(load: Load) -> Call:
@@ -123,10 +139,11 @@ def caller(load: Load) -> Call:
 
 
 def run(load: Load) -> Measured:
-    """All callers until the time is over; a request that fails ends the measurement."""
+    """All callers until the time is over; a request that fails ends it, one that is refused counts."""
     numbers: Iterator[int] = itertools.count()
     taken: list[list[float]] = [[] for _ in range(load.concurrency)]
     failures: list[BaseException] = []
+    refused: list[int] = []
     calls = [caller(load) for _ in range(load.concurrency)]
     for call in calls:
         call(next(numbers))
@@ -135,7 +152,11 @@ def run(load: Load) -> Measured:
     def work(call: Call, own: list[float]) -> None:
         try:
             while (start := time.perf_counter()) - began < load.seconds and not failures:
-                call(next(numbers))
+                try:
+                    call(next(numbers))
+                except Refused:
+                    refused.append(1)
+                    continue
                 own.append(time.perf_counter() - start)
         except BaseException as error:
             failures.append(error)
@@ -150,7 +171,7 @@ def run(load: Load) -> Measured:
         raise failures[0]
     every = np.array([one for own in taken for one in own]) * 1000
     p50, p99 = (round(float(np.percentile(every, share)), 3) for share in (50, 99))
-    return Measured(len(every), round(len(every) / seconds, 2), p50, p99)
+    return Measured(len(every), len(refused), round(len(every) / seconds, 2), p50, p99)
 
 
 if __name__ == "__main__":
