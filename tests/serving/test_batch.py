@@ -107,6 +107,8 @@ def test_the_limit_follows_what_must_be_ranked(candidates: int, most: int) -> No
 
 def test_it_is_described_and_measured(pod: Pod) -> None:
     _batch(pod, {})
-    body = pod.client.get("/openapi.json").json()["paths"][PATH]["post"]["requestBody"]
-    assert body["content"]["application/json"]["schema"]["properties"]["requests"]["maxItems"] == 128
+    document = pod.client.get("/openapi.json").json()
+    schema = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    named = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    assert named["properties"]["requests"]["maxItems"] == 128
     assert 'recstack_recommend_batch_seconds_count{status="200"}' in pod.client.get("/metrics").text
