@@ -158,19 +158,18 @@ class SamplePackage:
         return np.array([raw], np.float32)
 
     def expected(
-        self, user_id: int | None, context: Mapping[str, Any], candidates: int
+        self,
+        user_id: int | None,
+        context: Mapping[str, Any],
+        candidates: int,
+        raw: Mapping[str, Any] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """Ranked item ids and scores, without filter and diversity; every needed context value is given."""
-        row = None if user_id is None or user_id not in self.user_ids else int(user_id) - 1
-        user = {
-            f.name: self._encode(
-                f,
-                None
-                if row is None or (f.column in self.nulls and self.nulls[f.column][row])
-                else self.users[f.column][row].item(),
-            )
-            for f in self.schema.user
-        }
+        """Ranked item ids and scores, without filter and diversity; every needed context value is given.
+
+        ``raw``: the user's values by column, in place of the package's.
+        """
+        values = self._user(user_id) if raw is None else raw
+        user = {f.name: self._encode(f, values.get(f.column)) for f in self.schema.user}
         embedding = self._sum(user)
         embedding = embedding / np.linalg.norm(embedding)
         rows = np.argsort(-(self.embeddings @ embedding[0]), kind="stable")[:candidates]
@@ -182,6 +181,13 @@ class SamplePackage:
         scores = 1 / (1 + np.exp(-logits))
         order = np.argsort(-scores, kind="stable")
         return self.item_ids[rows[order]].tolist(), scores[order].tolist()
+
+    def _user(self, user_id: int | None) -> dict[str, Any]:
+        if user_id is None or user_id not in self.user_ids:
+            return {}
+        row = int(user_id) - 1
+        null = {column for column, mask in self.nulls.items() if mask[row]}
+        return {column: values[row].item() for column, values in self.users.items() if column not in null}
 
     def write(self, artifacts: Path, version: str = "sample") -> str:
         """Publish under ``<artifacts>/packages/<hex>``; returns the digest, ``sha256:<hex>``."""
@@ -204,8 +210,9 @@ class SamplePackage:
         onnx.save(self._query_tower(), str(folder / "query_tower.onnx"))
         onnx.save(self._ranker(), str(folder / "ranker.onnx"))
         (folder / "probe.json").write_text(json.dumps(self._probe()))
-        for name in ("recipe.json", "evaluation.json"):
-            (folder / name).write_text("{}")
+        (folder / "evaluation.json").write_text("{}")
+        ids = {"users": {"id": schema.columns["user"]}, "items": {"id": schema.columns["item"]}}
+        (folder / "recipe.json").write_text(json.dumps({"data": {"tables": ids}}))
         parts = {
             str(path.relative_to(folder)): {
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -29,8 +29,11 @@ _WRAP = 1 << 64
 
 
 def project(namespace: str, stack: str) -> str:
-    """Feast's project of a stack; no two have the same, as names of objects have no underscore."""
-    return f"recstack_{namespace}_{stack}"
+    """Feast's project of a stack, which also names its tables: without dashes.
+
+    Stacks whose names differ in dashes only have the same one; they must not share a Valkey.
+    """
+    return f"recstack_{namespace}_{stack}".replace("-", "_")
 
 
 def entity_key(project: str, join_key: str, entity_id: int) -> bytes:

@@ -51,6 +51,7 @@ TENSORS = {
     "CANDIDATES": Tensor("INT64", (-1, -1), "[N, C] rows that were not seen, best first, then trending ones"),
     "SOURCES": Tensor("UINT8", (-1, -1), "[N, C] sources: 1 retrieval, 2 trending, 3 both"),
     "COUNTS": Tensor("INT64", (-1, -1), "[N, 2] rows retrieved, and seen among them"),
+    "USER_DEGRADED": Tensor("BOOL", (-1,), "[N] the user could not be read online"),
     "DEGRADED": Tensor("BOOL", (-1,), "[N] what was seen could not be read"),
     "ITEMS": Tensor("FP64", (-1, -1), "[N * C, item features]; of row 0 where padded"),
     "ITEM_FEATURES": Tensor("FP64", (-1, -1), "[N * C, item features] encoded"),
@@ -70,7 +71,7 @@ _STAGES = {
         (REQUEST,),
         ("PROBLEMS", "USER_ID", "PERSON", "PLAIN", "COUNT", "TOP", "SEED", "FETCH", "EXPLAIN", "CONTEXT"),
     ),
-    "feast_user_lookup": Stage(("USER_ID", "PERSON"), ("USER",)),
+    "feast_user_lookup": Stage(("USER_ID", "PERSON", "PLAIN"), ("USER", "USER_DEGRADED")),
     "nvt_user_transform": Stage(("USER",), ("USER_FEATURES",)),
     "nvt_context_transform": Stage(("CONTEXT",), ("CONTEXT_FEATURES",)),
     "query_tower": Stage(("USER_FEATURES",), ("QUERY",)),
@@ -79,7 +80,7 @@ _STAGES = {
         ("ROWS", "FETCH", "QUERY", "USER_ID", "PERSON", "PLAIN", "COUNT", "USER"),
         ("CANDIDATES", "SOURCES", "COUNTS", "DEGRADED"),
     ),
-    "feast_item_lookup": Stage(("CANDIDATES",), ("ITEMS",)),
+    "feast_item_lookup": Stage(("CANDIDATES", "PLAIN"), ("ITEMS",)),
     "nvt_item_transform": Stage(("ITEMS",), ("ITEM_FEATURES",)),
     "multimodal_embedding_lookup": Stage(("ITEM_FEATURES", "CANDIDATES"), ("ITEM_INPUTS",)),
     "unroll_features": Stage(("USER_FEATURES", "CONTEXT_FEATURES", "ITEM_INPUTS"), ("FEATURES",)),
@@ -88,7 +89,10 @@ _STAGES = {
         ("SCORES", "CANDIDATES", "TOP", "PLAIN", "SEED"), ("ORDER", "ORDER_SCORES", "POSITIONS")
     ),
     "item_id_decoder": Stage(
-        ("ORDER", "ORDER_SCORES", "POSITIONS", "SOURCES", "COUNTS", "EXPLAIN", "DEGRADED", "PROBLEMS"),
+        (
+            *("ORDER", "ORDER_SCORES", "POSITIONS", "SOURCES", "COUNTS", "EXPLAIN"),
+            *("USER_DEGRADED", "DEGRADED", "PROBLEMS"),
+        ),
         (REPLY,),
     ),
 }

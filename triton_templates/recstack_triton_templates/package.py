@@ -48,6 +48,16 @@ class Package:
     def _vocabularies(self) -> dict[str, Array]:
         return _arrays(self._folder / "vocab.npz")
 
+    @cached_property
+    def join_keys(self) -> dict[str, str]:
+        """Id columns of the tables by side, ``user`` and ``item``: the feature store's keys."""
+        tables = _json(self._folder / "recipe.json")["data"]["tables"]
+        return {"user": tables["users"]["id"], "item": tables["items"]["id"]}
+
+    def transforms(self, side: str) -> list[dict[str, Any]]:
+        """Compiled transforms of the features of a side, in order."""
+        return [self._compiled[name] for name in self.features[side]]
+
     def dtypes(self, side: str) -> dict[str, str]:
         """Type of each encoded feature of a side, ``int64`` or ``float32``, in order."""
         return {name: self._compiled[name]["dtype"] for name in self.features[side]}
@@ -55,8 +65,7 @@ class Package:
     @cached_property
     def context(self) -> ContextPreprocessor:
         """Stage."""
-        context = [self._compiled[name] for name in self.features["context"]]
-        return ContextPreprocessor(context, self._columns["timestamp"])
+        return ContextPreprocessor(self.transforms("context"), self._columns["timestamp"])
 
     @cached_property
     def users(self) -> UserTable:
@@ -72,6 +81,11 @@ class Package:
     def context_transform(self) -> Transforms:
         """Stage."""
         return Transforms(self._compiled, self._vocabularies, self.features["context"])
+
+    @cached_property
+    def item_transform(self) -> Transforms:
+        """Of raw columns from elsewhere: the package's own items lie in it encoded."""
+        return Transforms(self._compiled, self._vocabularies, self.features["item"])
 
     @cached_property
     def query_tower(self) -> "QueryTower":

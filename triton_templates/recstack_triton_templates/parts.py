@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,13 @@ from recstack_triton_templates import matrices
 from recstack_triton_templates.explain import Trace, told
 from recstack_triton_templates.graph import LAST, REPLY, REQUEST, TIMED, time_name
 from recstack_triton_templates.lines import Asked, Reply, answered, read
+from recstack_triton_templates.online import Known, OnlineStore
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.recommender import capped_values, ordering
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
-from recstack_triton_templates.stages.filter_seen_items import (
-    Seen,
-    SeenStore,
-    SeenUnavailable,
-    first_fetch,
-    unseen,
-)
+from recstack_triton_templates.stages.feast_item_lookup import Items, ItemTable, lookup
+from recstack_triton_templates.stages.filter_seen_items import first_fetch, unseen
 from recstack_triton_templates.stages.softmax_sampling import top
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingStore, mix
@@ -47,9 +43,10 @@ class Parts:
     Args:
         package: of the version.
         settings: of the stack.
-        seen: None: no filter.
+        online: what this stage reads of the online store; None: nothing.
         clock: seconds since 1970, UTC.
         retrieve: rows [n] of the retrieval stage for a query [1, D] and a number wanted, for the filter.
+        items: as they are online; None: as in the package.
         trending: None: retrieval is the only source.
     """
 
@@ -57,14 +54,16 @@ class Parts:
         self,
         package: Package,
         settings: ServingSettings,
-        seen: SeenStore | None,
+        online: OnlineStore | None,
         clock: Callable[[], float],
         retrieve: Callable[[Array, int], Array],
         *,
+        items: Items | None = None,
         trending: TrendingStore | None = None,
     ) -> None:
-        self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
-        self._retrieve, self._trending = retrieve, trending
+        self._package, self._settings, self._online, self._clock = package, settings, online, clock
+        self._retrieve, self._items = retrieve, items
+        self._trends = None if trending is None else Trends(trending, settings, package.items.ids)
 
     def run(self, stage: str, tensors: Tensors) -> Tensors:
         """What the stage gives, and how long it took."""
@@ -92,14 +91,18 @@ class Parts:
             "feast_item_lookup": lambda: package.items,
             "multimodal_embedding_lookup": lambda: package.item_embeddings,
             "dlrm_ranking": lambda: package.ranker,
-            "softmax_sampling": lambda: self._values,
+            "softmax_sampling": self._values,
             "item_id_decoder": lambda: package.decoder,
         }
         needs.get(stage, lambda: None)()
 
-    @cached_property
     def _values(self) -> Array | None:
-        return capped_values(self._settings, self._package)
+        if self._settings.max_per_value_feature is None:
+            return None  # this stage's process needs no items then
+        return capped_values(self._settings, self._current())
+
+    def _current(self) -> ItemTable:
+        return self._package.items if self._items is None else self._items.current
 
     def context_preprocessor(self, tensors: Tensors) -> Tensors:
         """What is asked, line by line."""
@@ -111,7 +114,7 @@ class Parts:
         counts = [one.candidates or self._settings.candidates for one in requests]
         person = [one.user_id is not None for one in requests]
         filtered = [
-            self._seen is not None and who and not one.plain
+            self._settings.seen_filter and who and not one.plain
             for one, who in zip(requests, person, strict=True)
         ]
         return {
@@ -129,13 +132,15 @@ class Parts:
 
     def feast_user_lookup(self, tensors: Tensors) -> Tensors:
         """Raw columns of the users."""
-        pairs = zip(tensors["USER_ID"].tolist(), tensors["PERSON"].tolist(), strict=True)
+        requests = _persons(tensors)
+        known = self._known(requests)
         users = self._package.users
-        return {
-            "USER": matrices.write_raw(
-                [users.known(user if is_person else None) for user, is_person in pairs]
-            )
-        }
+        raws = [
+            users.known(one.user_id) if of.user is None else of.user
+            for one, of in zip(requests, known, strict=True)
+        ]
+        degraded = np.array([one.degraded for one in known])
+        return {"USER": matrices.write_raw(raws), "USER_DEGRADED": degraded}
 
     def nvt_user_transform(self, tensors: Tensors) -> Tensors:
         """Raw columns to features."""
@@ -162,11 +167,12 @@ class Parts:
     def filter_seen_items(self, tensors: Tensors) -> Tensors:
         """Candidates that were not seen; asks the retrieval again while there are too few."""
         ids = self._package.items.ids
+        known = self._known(_persons(tensors))
         candidates, sources, counts, degraded = [], [], [], []
         for place, (count, trend) in enumerate(
             zip(tensors["COUNT"].tolist(), self._trend(tensors), strict=True)
         ):
-            seen, down = self._seen_by(tensors, place)
+            seen = known[place].seen
             trace = Trace(0.0)
             rows = tensors["ROWS"][place]
             rows = rows[rows >= 0]
@@ -182,7 +188,7 @@ class Parts:
             candidates.append(rows)
             sources.append(source)
             counts.append(trace.rounds)
-            degraded.append(down or trend.down)
+            degraded.append(known[place].degraded or trend.down)
         return {
             "CANDIDATES": matrices.pad(candidates, -1, "int64"),
             "SOURCES": matrices.pad(sources, 0, "uint8"),
@@ -195,32 +201,25 @@ class Parts:
         trace.retrieved("faiss_retrieval", rows)
         return rows
 
-    @cached_property
-    def _trends(self) -> Trends | None:
-        store = self._trending
-        return None if store is None else Trends(store, self._settings, self._package.items.ids)
-
     def _trend(self, tensors: Tensors) -> list[Trend]:
         plain = tensors["PLAIN"].tolist()
         if self._trends is None:
             return [NO_TREND] * len(plain)
         return self._trends.of(matrices.read_raw(tensors["USER"]), plain)
 
-    def _seen_by(self, tensors: Tensors, place: int) -> tuple[Seen | None, bool]:
-        if self._seen is None or tensors["PLAIN"][place] or not tensors["PERSON"][place]:
-            return None, False
-        try:
-            return self._seen.of(int(tensors["USER_ID"][place])), False
-        except SeenUnavailable:
-            return None, True
+    def _known(self, requests: Sequence[Request]) -> list[Known]:
+        return [Known()] * len(requests) if self._online is None else self._online.fetch(requests)
 
     def feast_item_lookup(self, tensors: Tensors) -> Tensors:
-        """Features of the candidates, encoded when the package was made."""
-        rows = np.maximum(tensors["CANDIDATES"].reshape(-1), 0)
-        return {"ITEMS": matrices.pack(self._package.items(rows), self._package.features["item"], len(rows))}
+        """Features of the candidates, encoded."""
+        candidates = tensors["CANDIDATES"]
+        rows = np.maximum(candidates.reshape(-1), 0)
+        plain = np.repeat(tensors["PLAIN"], candidates.shape[1])
+        found = lookup(self._current(), self._package.items, rows, plain)
+        return {"ITEMS": matrices.pack(found, self._package.features["item"], len(rows))}
 
     def nvt_item_transform(self, tensors: Tensors) -> Tensors:
-        """As they are: the transform ran when the package was made."""
+        """As they are: the transform ran when the table was made."""
         return {"ITEM_FEATURES": tensors["ITEMS"]}
 
     def multimodal_embedding_lookup(self, tensors: Tensors) -> Tensors:
@@ -251,7 +250,7 @@ class Parts:
         """The order of each reply."""
         candidates = tensors["CANDIDATES"]
         scores = tensors["SCORES"].reshape(candidates.shape)
-        order = ordering(self._settings)
+        order, capped = ordering(self._settings), self._values()
         rows, own_scores, places = [], [], []
         for place, count in enumerate(tensors["TOP"].tolist()):
             there = candidates[place] >= 0
@@ -259,7 +258,7 @@ class Parts:
             if tensors["PLAIN"][place]:
                 positions = top(own_score, count)
             else:
-                values = None if self._values is None else self._values[own]
+                values = None if capped is None else capped[own]
                 positions = order(own_score, count, int(tensors["SEED"][place]), values)
             rows.append(own[positions])
             own_scores.append(own_score[positions])
@@ -278,7 +277,8 @@ class Parts:
             items = self._package.decoder(
                 tensors["ORDER"][place][there], tensors["ORDER_SCORES"][place][there]
             )
-            return Reply(items, bool(tensors["DEGRADED"][place]), self._told(tensors, place, items))
+            degraded = bool(tensors["DEGRADED"][place] or tensors["USER_DEGRADED"][place])
+            return Reply(items, degraded, self._told(tensors, place, items))
 
         content = answered(json.loads(tensors["PROBLEMS"].tobytes()), reply)
         return {REPLY: matrices.to_bytes(content)[None]}
@@ -299,6 +299,12 @@ class Parts:
         )
         stages = {stage: round(float(tensors[time_name(stage)][0]), 4) for stage in TIMED}
         return {"stages": stages, "candidates": counts}
+
+
+def _persons(tensors: Tensors) -> list[Request]:
+    """Of each request what decides what is read for it."""
+    asked = zip(*(tensors[name].tolist() for name in ("USER_ID", "PERSON", "PLAIN")), strict=True)
+    return [Request(user if person else None, plain=plain) for user, person, plain in asked]
 
 
 def _integers(values: list[int]) -> Array:

@@ -10,16 +10,12 @@ import numpy as np
 from recstack_triton_templates.explain import Trace, Watch
 from recstack_triton_templates.graph import FUSED
 from recstack_triton_templates.lines import Asked, Reply, answered, read
+from recstack_triton_templates.online import Known, OnlineStore
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
-from recstack_triton_templates.stages.filter_seen_items import (
-    Seen,
-    SeenStore,
-    SeenUnavailable,
-    first_fetch,
-    unseen,
-)
+from recstack_triton_templates.stages.feast_item_lookup import Items, ItemTable, lookup
+from recstack_triton_templates.stages.filter_seen_items import first_fetch, unseen
 from recstack_triton_templates.stages.softmax_sampling import Ordering, top
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingStore, mix
@@ -36,7 +32,10 @@ class Run:
 
 
 class Recommender:
-    """One version, loaded: answers requests. ``seen`` None: no filter. ``clock``: seconds since 1970, UTC.
+    """One version, loaded: answers requests.
+
+    ``online`` None: no filter, and users are the package's. ``items`` None: the package's. ``clock``: seconds
+    since 1970, UTC.
 
     ``trending`` None: retrieval is the only source.
 
@@ -48,14 +47,16 @@ class Recommender:
         self,
         package: Package,
         settings: ServingSettings,
-        seen: SeenStore | None,
+        online: OnlineStore | None,
         clock: Callable[[], float],
         *,
+        items: Items | None = None,
         trending: TrendingStore | None = None,
     ) -> None:
-        self._package, self._settings, self._seen, self._clock = package, settings, seen, clock
+        self._package, self._settings, self._online, self._clock = package, settings, online, clock
         self._trends = None if trending is None else Trends(trending, settings, package.items.ids)
-        self._ordering, self._values = ordering(settings), capped_values(settings, package)
+        self._items, self._ordering = items, ordering(settings)
+        capped_values(settings, package.items)
 
     def run(self, contents: Sequence[bytes]) -> Run:
         """Answers to calls of a line of JSON for each request; ``{"problem": "…"}`` where there is none.
@@ -102,59 +103,63 @@ class Recommender:
         package = self._package
         trace = Trace(began) if len(asked) == 1 and asked[0].request.explain else Watch(began)
         trace.lap("context_preprocessor")
-        known = [package.users.known(one.request.user_id) for one in asked]
+        known = self._known([one.request for one in asked])
+        raw = [
+            package.users.known(one.request.user_id) if of.user is None else of.user
+            for one, of in zip(asked, known, strict=True)
+        ]
         trace.lap("feast_user_lookup")
-        user = package.user_transform.batch(known)
+        user = package.user_transform.batch(raw)
         trace.lap("nvt_user_transform")
         context = package.context_transform.batch([one.context for one in asked])
         trace.lap("nvt_context_transform")
         queries = package.query_tower(user)
         trace.lap("query_tower")
-        saw = [self._seen_by(one.request) for one in asked]
-        trace.lap("filter_seen_items")
         requests = [one.request for one in asked]
-        trends = self._trending(requests, known)
-        candidates, sources = self._candidates(requests, queries, saw, trends, trace)
+        trends = self._trending(requests, raw)
+        candidates, sources = self._candidates(requests, queries, known, trends, trace)
         rows = np.concatenate(candidates)
-        items = package.items(rows)
-        trace.lap("feast_item_lookup")
         owners = np.repeat(np.arange(len(asked)), [len(one) for one in candidates])
+<<<<<<< HEAD
         embeddings = package.item_embeddings(rows)
         trace.lap("multimodal_embedding_lookup")
         features = unroll(user | context, items | embeddings, owners)
+=======
+        table = package.items if self._items is None else self._items.current
+        plain = np.array([one.request.plain for one in asked])
+        items = lookup(table, package.items, rows, plain[owners])
+        trace.lap("feast_item_lookup")
+        features = unroll(user | context, items, owners)
+>>>>>>> ffc11ef (Online features: persons read in one round trip, items followed as they change, in both graphs)
         trace.lap("unroll_features")
         scores = package.ranker(features, len(rows))
         trace.lap("dlrm_ranking")
+        capped = capped_values(self._settings, table)
         replies, start = [], 0
-        for place, (one, own, (_, degraded)) in enumerate(zip(asked, candidates, saw, strict=True)):
+        for place, (one, own) in enumerate(zip(asked, candidates, strict=True)):
             own_scores = scores[start : start + len(own)]
             start += len(own)
-            order = self._order(own, own_scores, one.request)
+            order = self._order(own, own_scores, one.request, capped)
             trace.lap("softmax_sampling")
             decoded = package.decoder(own[order], own_scores[order])
             trace.lap("item_id_decoder")
             explained = trace.explain(decoded, order, sources[place], len(package.items.ids))
-            replies.append(Reply(decoded, degraded or trends[place].down, explained))
+            replies.append(Reply(decoded, known[place].degraded or trends[place].down, explained))
         for stage, milliseconds in trace.stages.items():
             times[stage] = times.get(stage, 0.0) + milliseconds
         return replies
 
-    def _filtered(self, request: Request) -> bool:
-        return self._seen is not None and request.user_id is not None and not request.plain
+    def _known(self, requests: Sequence[Request]) -> list[Known]:
+        return [Known()] * len(requests) if self._online is None else self._online.fetch(requests)
 
-    def _seen_by(self, request: Request) -> tuple[Seen | None, bool]:
-        if self._seen is None or request.user_id is None or not self._filtered(request):
-            return None, False
-        try:
-            return self._seen.of(request.user_id), False
-        except SeenUnavailable:
-            return None, True
+    def _filtered(self, request: Request) -> bool:
+        return self._settings.seen_filter and request.user_id is not None and not request.plain
 
     def _candidates(
         self,
         requests: Sequence[Request],
         queries: Array,
-        saw: Sequence[tuple[Seen | None, bool]],
+        known: Sequence[Known],
         trends: Sequence[Trend],
         trace: Watch,
     ) -> tuple[list[Array], list[Array]]:
@@ -164,7 +169,8 @@ class Recommender:
         wanted = [first_fetch(c, self._filtered(one)) for c, one in zip(counts, requests, strict=True)]
         found = retrieval(queries, wanted)
         result, sources = [], []
-        for place, (count, fetched, (seen, _)) in enumerate(zip(counts, wanted, saw, strict=True)):
+        for place, (count, fetched, of) in enumerate(zip(counts, wanted, known, strict=True)):
+            seen = of.seen
             rows = found[place]
             trace.retrieved("faiss_retrieval", rows)
             if seen is None:
@@ -191,11 +197,11 @@ class Recommender:
         trace.retrieved("faiss_retrieval", rows)
         return rows
 
-    def _order(self, rows: Array, scores: Array, request: Request) -> Array:
+    def _order(self, rows: Array, scores: Array, request: Request, capped: Array | None) -> Array:
         count = self._settings.top_k if request.k is None else request.k
         if request.plain:
             return top(scores, count)
-        values = None if self._values is None else self._values[rows]
+        values = None if capped is None else capped[rows]
         return self._ordering(scores, count, request.seed, values)
 
 
@@ -205,11 +211,11 @@ def ordering(settings: ServingSettings) -> Ordering:
     return Ordering(settings.diversity, settings.temperature, most)
 
 
-def capped_values(settings: ServingSettings, package: Package) -> Array | None:
+def capped_values(settings: ServingSettings, items: ItemTable) -> Array | None:
     """Values [I] of the feature that the cap counts, by row of the catalog; None: no cap.
 
     Raises:
-        ValueError: the package has no such feature.
+        ValueError: there is no such feature.
     """
     feature = settings.max_per_value_feature
-    return None if feature is None else package.items.column(feature)
+    return None if feature is None else items.column(feature)

@@ -45,7 +45,8 @@ class ServingSettings:
     ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``tensorrt`` counts there.
     Instances, batches and queue are those of the fused graph. ``max_per_value`` counts when
     ``max_per_value_feature`` is given. ``trending_by``: columns of items that have lists, by the column of
-    users that holds the same values.
+    users that holds the same values. ``feast_project``: that users and items are online in; None: they are
+    the package's. ``feast_ttl_seconds``: how long a row there counts, 0 for ever.
     """
 
     graph: str = "fused"
@@ -69,6 +70,8 @@ class ServingSettings:
     trending_candidates: int = 0
     trending_cold_candidates: int = 0
     trending_by: Mapping[str, str] = field(default_factory=dict)
+    feast_project: str | None = None
+    feast_ttl_seconds: int = 0
 
     @property
     def trending(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import valkey
 
-from recstack_triton_templates.seen_valkey import PAUSE, TIMEOUT
+from recstack_triton_templates.online import PAUSE, TIMEOUT
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingUnavailable
 from recstack_triton_templates.trending_keys import TrendingKeys

@@ -12,7 +12,7 @@ import triton_python_backend_utils as triton  # given by the backend's stub
 from recstack_triton_templates import package
 from recstack_triton_templates.graph import REPLY, REQUEST, TIMES
 from recstack_triton_templates.recommender import Recommender, Run
-from recstack_triton_templates.triton_place import place
+from recstack_triton_templates.triton_place import items, online, place, trending
 
 
 class TritonPythonModel:
@@ -24,7 +24,20 @@ class TritonPythonModel:
         here = place(args)
         loaded = package.load(here.package, here.device)
         triton.Logger.log_info(f"{args['model_name']}: networks run on {loaded.ranker.provider}")
-        self._recommender = Recommender(loaded, here.settings, here.seen, time.time, trending=here.trending)
+        self._items = items(here, loaded, triton.Logger.log_warn)
+        self._recommender = Recommender(
+            loaded,
+            here.settings,
+            online(here, loaded),
+            time.time,
+            items=self._items,
+            trending=trending(here),
+        )
+
+    def finalize(self) -> None:
+        """End what runs beside."""
+        if self._items is not None:
+            self._items.stop()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, all answered in one run; an error of one is not the others'."""

@@ -12,7 +12,7 @@ from recstack_triton_templates.graph import STAGES, part_name
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.parts import Parts
 from recstack_triton_templates.stages.transforms import Array
-from recstack_triton_templates.triton_place import place
+from recstack_triton_templates.triton_place import items, online, place, trending
 
 
 class TritonPythonModel:
@@ -24,9 +24,23 @@ class TritonPythonModel:
         self._inputs = STAGES[here.stage].inputs
         self._retrieval = part_name("faiss_retrieval", here.version)
         package = Package(here.package, here.device)
-        parts = Parts(package, here.settings, here.seen, time.time, self._retrieve, trending=here.trending)
+        self._items = items(here, package, triton.Logger.log_warn)
+        parts = Parts(
+            package,
+            here.settings,
+            online(here, package),
+            time.time,
+            self._retrieve,
+            items=self._items,
+            trending=trending(here),
+        )
         parts.warm(here.stage)
         self._call = partial(parts.run, here.stage)
+
+    def finalize(self) -> None:
+        """End what runs beside."""
+        if self._items is not None:
+            self._items.stop()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request; an error of one is not the others'."""

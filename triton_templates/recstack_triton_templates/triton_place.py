@@ -3,13 +3,19 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from recstack_triton_templates.feast_keys import ITEM_VIEW, USER_VIEW
+from recstack_triton_templates.feast_view import FeastView
 from recstack_triton_templates.graph import split_name
+from recstack_triton_templates.live_items import LiveItems, LiveTable
+from recstack_triton_templates.online import Reads, ValkeyOnline
+from recstack_triton_templates.online_reads import SeenReads, UserReads
+from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import PACKAGE_LINK, SETTINGS_FILE, ServingSettings, model_name
 from recstack_triton_templates.seen_keys import SeenKeys
-from recstack_triton_templates.seen_valkey import ValkeySeen
 from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.trending_keys import TrendingKeys
 from recstack_triton_templates.trending_valkey import ValkeyTrending
@@ -17,15 +23,14 @@ from recstack_triton_templates.trending_valkey import ValkeyTrending
 
 @dataclass(frozen=True)
 class Place:
-    """``stage``: first part of the model's name. ``seen``, ``trending`` None: not used."""
+    """``stage``: first part of the model's name, ``recommender`` of the fused graph. ``valkey``: its URL."""
 
     stage: str
     version: str
     package: Path
     device: Device
     settings: ServingSettings
-    seen: ValkeySeen | None
-    trending: ValkeyTrending | None
+    valkey: str | None
 
 
 def place(args: dict[str, str]) -> Place:
@@ -35,13 +40,7 @@ def place(args: dict[str, str]) -> Place:
     settings = ServingSettings(**json.loads((entry / args["model_version"] / SETTINGS_FILE).read_bytes()))
     gpu = args["model_instance_kind"] == "GPU"
     return Place(
-        stage,
-        version,
-        entry / PACKAGE_LINK,
-        device(gpu, settings),
-        settings,
-        _seen(settings),
-        _trending(settings),
+        stage, version, entry / PACKAGE_LINK, device(gpu, settings), settings, os.environ.get("VALKEY_URL")
     )
 
 
@@ -52,17 +51,54 @@ def device(gpu: bool, settings: ServingSettings) -> Device:
     return Device.TENSORRT if settings.tensorrt else Device.CUDA
 
 
-def _seen(settings: ServingSettings) -> ValkeySeen | None:
-    url = os.environ.get("VALKEY_URL")
-    if not (url and settings.seen_filter):
+def online(here: Place, package: Package) -> ValkeyOnline | None:
+    """What the stage reads of the online store for a request; the fused graph reads for all its stages."""
+    reads: list[Reads] = []
+    if here.stage in ("recommender", "feast_user_lookup"):
+        reads += _users(here.settings, package)
+    if here.stage in ("recommender", "filter_seen_items") and here.settings.seen_filter:
+        reads.append(SeenReads(_seen_keys(here.settings)))
+    return ValkeyOnline(here.valkey, reads, time.time) if here.valkey and reads else None
+
+
+def _users(settings: ServingSettings, package: Package) -> list[Reads]:
+    view = _view(settings, package, "user")
+    return [UserReads(view)] if view else []
+
+
+def items(here: Place, package: Package, log: Callable[[str], None]) -> LiveItems | None:
+    """The items as they are online, followed from now on, if this stage has to do with their features."""
+    capped = here.stage == "softmax_sampling" and here.settings.max_per_value_feature is not None
+    if not capped and here.stage not in ("recommender", "feast_item_lookup"):
         return None
-    keys = SeenKeys(_scope(), settings.seen_capacity, settings.seen_error_rate, settings.seen_ttl_seconds)
-    return ValkeySeen(url, keys, time.time)
+    view = _view(here.settings, package, "item")
+    if not (here.valkey and view):
+        return None
+    table = LiveTable(package.items, view, package.item_transform)
+    live = LiveItems(here.valkey, table, time.time, log)
+    live.start()
+    return live
 
 
-def _trending(settings: ServingSettings) -> ValkeyTrending | None:
-    url = os.environ.get("VALKEY_URL")
-    return ValkeyTrending(url, TrendingKeys(_scope()), time.time) if url and settings.trending else None
+def _view(settings: ServingSettings, package: Package, side: str) -> FeastView | None:
+    """None: not in Feast, where a view without columns is none."""
+    if settings.feast_project is None:
+        return None
+    name = USER_VIEW if side == "user" else ITEM_VIEW
+    key, transforms = package.join_keys[side], package.transforms(side)
+    view = FeastView(settings.feast_project, name, key, transforms, settings.feast_ttl_seconds)
+    return view if view.columns else None
+
+
+def trending(here: Place) -> ValkeyTrending | None:
+    """Trending lists, if this stage mixes them in; they are everybody's, so a process keeps them a second."""
+    if here.stage not in ("recommender", "filter_seen_items") or not (here.valkey and here.settings.trending):
+        return None
+    return ValkeyTrending(here.valkey, TrendingKeys(_scope()), time.time)
+
+
+def _seen_keys(settings: ServingSettings) -> SeenKeys:
+    return SeenKeys(_scope(), settings.seen_capacity, settings.seen_error_rate, settings.seen_ttl_seconds)
 
 
 def _scope() -> str:

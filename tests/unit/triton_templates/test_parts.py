@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from recstack_triton_templates import matrices
 from recstack_triton_templates.graph import LAST, REPLY, REQUEST, STAGES, TENSORS
+from recstack_triton_templates.online import Known
 from recstack_triton_templates.package import Package, load
 from recstack_triton_templates.parts import Parts
 from recstack_triton_templates.recommender import Recommender
 from recstack_triton_templates.render import ServingSettings
-from recstack_triton_templates.stages.filter_seen_items import Seen, SeenUnavailable
+from recstack_triton_templates.request import Request
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingUnavailable
 from recstack_triton_templates.trending_keys import TrendingKeys
@@ -24,6 +25,12 @@ from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, Sample
 NUMPY = {"UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_, "FP32": np.float32, "FP64": np.float64}
 SEEN = {1: range(1000, 1100), 2: range(1000, 1399), 3: range(1000, 1400)}
 """What users saw; the store is down for user 4."""
+USERS: dict[int, dict[str, Array]] = {
+    3: {},
+    11: {"gender": np.array(["F"]), "age": np.array([None], dtype=object)},
+    51: {"gender": np.array(["M"]), "age": np.array([33])},
+}
+"""What is online of users; the package tells of others."""
 
 
 LISTS = {
@@ -57,11 +64,16 @@ class Lists:
 
 
 class Store:
-    def of(self, user_id: int) -> Seen | None:
-        if user_id == 4:
-            raise SeenUnavailable("down")
-        ids = np.array(SEEN.get(user_id, range(0)))
-        return (lambda asked: np.isin(asked, ids)) if len(ids) else None
+    def fetch(self, requests: Sequence[Request]) -> list[Known]:
+        return [self._one(request) for request in requests]
+
+    @staticmethod
+    def _one(request: Request) -> Known:
+        if request.user_id is None or request.plain:
+            return Known()
+        ids = np.array(SEEN.get(request.user_id, range(0)))
+        seen = (lambda asked: np.isin(asked, ids)) if len(ids) else None
+        return Known(USERS.get(request.user_id), seen, degraded=request.user_id == 4)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +126,7 @@ class Ensemble:
 
 
 def _requests() -> list[dict[str, Any]]:
-    users = [None, 0, 1, 2, 3, 4, 11, 50, -1, 2**63 - 1]
+    users = [None, 0, 1, 2, 3, 4, 11, 50, 51, -1, 2**63 - 1]
     contexts: list[dict[str, Any]] = [
         {},
         {"device_type": 2},

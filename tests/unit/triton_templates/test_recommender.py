@@ -1,7 +1,7 @@
 """The fused graph on sample packages of two schemas, against plain NumPy."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from recstack_triton_templates import package
 from recstack_triton_templates.graph import FUSED
+from recstack_triton_templates.online import Known
 from recstack_triton_templates.recommender import Recommender
 from recstack_triton_templates.render import ServingSettings
 from recstack_triton_templates.request import Request
-from recstack_triton_templates.stages.filter_seen_items import Seen, SeenUnavailable
 
 from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, SamplePackage, Schema
 
@@ -23,11 +23,16 @@ class Store:
     def __init__(self, seen: set[int] | None) -> None:
         self.seen = seen
 
-    def of(self, user_id: int) -> Seen | None:
+    def fetch(self, requests: Sequence[Request]) -> list[Known]:
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: Request) -> Known:
+        if request.user_id is None or request.plain:
+            return Known()
         if self.seen is None:
-            raise SeenUnavailable("down")
+            return Known(degraded=True)
         ids = np.array(sorted(self.seen))
-        return (lambda asked: np.isin(asked, ids)) if len(ids) else None
+        return Known(seen=(lambda asked: np.isin(asked, ids)) if len(ids) else None)
 
 
 Make = Callable[..., Recommender]

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -16,22 +15,6 @@ from recstack_triton_templates.stages.transforms import Array
 
 Seen = Callable[[Array], Array]
 """Ids [N] to bool [N]: seen."""
-
-
-class SeenStore(Protocol):
-    """Where it is kept who saw what."""
-
-    def of(self, user_id: int) -> Seen | None:
-        """What the user saw; None: nothing.
-
-        Raises:
-            SeenUnavailable: the store does not answer.
-        """
-        ...
-
-
-class SeenUnavailable(Exception):
-    """The store of seen items does not answer; recommendations go on unfiltered."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """``nvt_user_transform`` and ``nvt_context_transform``: raw columns to the inputs of the models."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,11 @@ class Transforms:
             else self._defaults[name]
             for name, one in self._features.items()
         }
+
+    def of(self, columns: Iterable[str]) -> list[str]:
+        """Names of the features that are made of these columns."""
+        chosen = set(columns)
+        return [name for name, one in self._features.items() if one["column"] in chosen]
 
     def batch(self, raws: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """Encoded arrays [N] by feature of N requests, each with raw arrays [1] by column, as one at a time.
