@@ -11,6 +11,7 @@ from recstack_crds.v1alpha1 import RecommenderStackStatus
 from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.platform import GpuRuntime
 from recstack_crds.v1alpha1.recommenderstack import FeastStatus
+from recstack_triton_templates import feast_keys
 from recstack_triton_templates.render import ServingSettings, render
 
 from recstack_controllers import kinds, latency, proof
@@ -39,6 +40,7 @@ from recstack_controllers.resources import (
     serving,
     valkey,
 )
+from recstack_controllers.resources import feast as feast_builders
 from recstack_controllers.resources.configmaps import Phase, PlannedVersion
 from recstack_controllers.resources.stack import Stack, read_stack
 from recstack_controllers.settings import Outcome, Settings
@@ -99,6 +101,7 @@ class _Run:
         self._stalled: str | None = None
         self._wake: list[datetime] = []
         self._stage = ""
+        self._online = False
 
     async def forward(self) -> Outcome:
         """The steps, in order. Each raises Waiting or Stalled when the next cannot follow."""
@@ -113,11 +116,11 @@ class _Run:
         credentials = await self._stores(stack, seen)
         self._stage = ""
         await self._access(stack)
+        await self._features(stack, seen)
         plan, found = await self._plan(stack, seen)
         await self._pods(stack, seen, credentials)
         await self._worker(stack, seen, credentials)
         self._tell_model(stack, seen, plan, found)
-        await self._features(stack, seen)
         self._stage = "ModelReady"
         await self._version(stack, seen)
         self._stage = ""
@@ -192,7 +195,7 @@ class _Run:
         frozen = stack.spec.suspend and stack.spec.rollout.pin is None
         told, figures = "", progressing.NONE
         if not frozen or plan.drain or plan.rollout is not None:
-            goal = versions.target(seen.known, stack)
+            goal = None if self._without_features(stack, seen) else versions.target(seen.known, stack)
             # While frozen nothing new: a candidate stays one, and what drains may end.
             target = plan.candidate if frozen else await self._planned(stack, goal)
             moves = plan.moving or (target is not None and target.name != plan.live)
@@ -224,6 +227,12 @@ class _Run:
             judgement = None
             self.tell("Normal", "Live", f"Version {plan.live} answers from now on.")
         return plan, judgement
+
+    def _without_features(self, stack: Stack, seen: Observed) -> bool:
+        """Whether nobody was answered yet and the feature store is still empty: all would be unknown in it."""
+        feast = self._fields["feast"]
+        empty = feast is None or feast.materialized_at is None
+        return stack.spec.stores.feast is not None and seen.plan.live is None and empty
 
     @staticmethod
     def _pod_gates(seen: Observed, target: PlannedVersion | None) -> Sequence[Gate]:
@@ -259,7 +268,7 @@ class _Run:
         return PlannedVersion(goal.name, goal.package, repo, stack.artifacts_uri)
 
     async def _repository(self, stack: Stack, version: str) -> str:
-        files = render(version, serving_settings(stack))
+        files = render(version, serving_settings(stack, online=self._online))
         made = await self._apply(kinds.CONFIG_MAP, configmaps.repository(stack, version, files))
         return str(made["metadata"]["name"])
 
@@ -280,7 +289,7 @@ class _Run:
         else:
             await self._remove(stack, kinds.AUTOSCALER, names.gateway(self._name))
             self._conditions.remove("AutoscalingReady")
-        made = await self._apply(kinds.DEPLOYMENT, serving.deployment(stack, credentials))
+        made = await self._apply(kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=self._online))
         await self._apply(kinds.SERVICE, serving.service(stack))
         await self._apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))
         self._tell_pods(seen, made)
@@ -332,6 +341,9 @@ class _Run:
             self.tell("Normal", "FeaturesApplied", found.fact[2])
         self._conditions.set("FeaturesReady", *found.fact)
         self._fields["feast"] = found.status
+        # Pods read the settings when they start: those of a stack that serves already are replaced once its
+        # features are online, and until then know the package's users. A new stack waits for its features.
+        self._online = found.status.materialized_at is not None or seen.plan.live is None
         if found.stalled:
             self._stalled = self._stalled or "FeaturesReady"
 
@@ -499,9 +511,10 @@ def _decoded(data: Mapping[str, str], key: str) -> str:
     return base64.b64decode(data[key]).decode()
 
 
-def serving_settings(stack: Stack) -> ServingSettings:
-    """What of spec.serving a version's Triton model needs."""
+def serving_settings(stack: Stack, *, online: bool) -> ServingSettings:
+    """What of the spec a version's Triton model needs; ``online``: there are features in the feature store."""
     spec = stack.spec.serving
+    feast = stack.spec.stores.feast if online else None
     cap = spec.diversity.max_per_value
     return ServingSettings(
         graph=spec.graph.value,
@@ -525,6 +538,8 @@ def serving_settings(stack: Stack) -> ServingSettings:
         trending_candidates=spec.trending.candidates,
         trending_cold_candidates=spec.trending.cold_candidates,
         trending_by=trending_by(stack),
+        feast_project=feast_keys.project(stack.namespace, stack.name) if feast else None,
+        feast_ttl_seconds=feast_builders.ttl_seconds(feast) if feast else 0,
     )
 
 

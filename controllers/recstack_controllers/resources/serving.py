@@ -13,16 +13,18 @@ SHARED_MEMORY = "256Mi"
 """Triton's python backend passes tensors through /dev/shm; a container's own is 64 MiB."""
 
 
-def deployment(stack: Stack, credentials_version: str) -> Manifest:
+def deployment(stack: Stack, credentials_version: str, *, online: bool = True) -> Manifest:
     """Deployment of the pods.
 
     ``credentials_version`` is the resourceVersion of the Valkey credentials, and the serving settings are
-    hashed: a change of either replaces pods, which read both only when they start.
+    hashed: a change of either replaces pods, which read both only when they start. ``online``: there are
+    features in the feature store, if one is declared.
     """
     spec = stack.spec.serving
-    settings_digest = names.digest(
-        spec.model_dump(mode="json", by_alias=True, exclude={"replicas", "gpus", "cpu", "memory"})
-    )
+    settings = spec.model_dump(mode="json", by_alias=True, exclude={"replicas", "gpus", "cpu", "memory"})
+    if stack.spec.stores.feast is not None and online:
+        settings["feastTtl"] = stack.spec.stores.feast.ttl
+    settings_digest = names.digest(settings)
     result: Manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
