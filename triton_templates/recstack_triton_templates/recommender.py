@@ -120,17 +120,13 @@ class Recommender:
         candidates, sources = self._candidates(requests, queries, known, trends, trace)
         rows = np.concatenate(candidates)
         owners = np.repeat(np.arange(len(asked)), [len(one) for one in candidates])
-<<<<<<< HEAD
-        embeddings = package.item_embeddings(rows)
-        trace.lap("multimodal_embedding_lookup")
-        features = unroll(user | context, items | embeddings, owners)
-=======
         table = package.items if self._items is None else self._items.current
         plain = np.array([one.request.plain for one in asked])
         items = lookup(table, package.items, rows, plain[owners])
         trace.lap("feast_item_lookup")
-        features = unroll(user | context, items, owners)
->>>>>>> ffc11ef (Online features: persons read in one round trip, items followed as they change, in both graphs)
+        embeddings = package.item_embeddings(rows)
+        trace.lap("multimodal_embedding_lookup")
+        features = unroll(user | context, items | embeddings, owners)
         trace.lap("unroll_features")
         scores = package.ranker(features, len(rows))
         trace.lap("dlrm_ranking")

@@ -229,9 +229,9 @@ class _Run:
         return plan, judgement
 
     def _without_features(self, stack: Stack, seen: Observed) -> bool:
-        """Whether nobody was answered yet and the feature store is still empty: all would be unknown in it."""
+        """Whether nobody was answered yet and the feature store is empty: it would know nobody."""
         feast = self._fields["feast"]
-        empty = feast is None or feast.materialized_at is None
+        empty = feast is None or not feast.applied_digest
         return stack.spec.stores.feast is not None and seen.plan.live is None and empty
 
     @staticmethod
@@ -289,7 +289,9 @@ class _Run:
         else:
             await self._remove(stack, kinds.AUTOSCALER, names.gateway(self._name))
             self._conditions.remove("AutoscalingReady")
-        made = await self._apply(kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=self._online))
+        made = await self._apply(
+            kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=self._online)
+        )
         await self._apply(kinds.SERVICE, serving.service(stack))
         await self._apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))
         self._tell_pods(seen, made)
@@ -343,7 +345,7 @@ class _Run:
         self._fields["feast"] = found.status
         # Pods read the settings when they start: those of a stack that serves already are replaced once its
         # features are online, and until then know the package's users. A new stack waits for its features.
-        self._online = found.status.materialized_at is not None or seen.plan.live is None
+        self._online = bool(found.status.applied_digest) or seen.plan.live is None
         if found.stalled:
             self._stalled = self._stalled or "FeaturesReady"
 
@@ -434,7 +436,7 @@ class _Run:
             pinned=pin is not None,
             suspended=stack.spec.suspend,
         )
-        self._stalled = "ModelReady" if stalled else None
+        self._stalled = "ModelReady" if stalled else self._stalled
         self._conditions.set("ModelReady", *fact)
         self._set_or_remove("Pinned", status.pinned(plan, pin, fact) if pin else None)
         name = goal.name if goal else None
@@ -512,7 +514,7 @@ def _decoded(data: Mapping[str, str], key: str) -> str:
 
 
 def serving_settings(stack: Stack, *, online: bool) -> ServingSettings:
-    """What of the spec a version's Triton model needs; ``online``: there are features in the feature store."""
+    """What of the spec a version's Triton model needs; ``online``: the feature store has features."""
     spec = stack.spec.serving
     feast = stack.spec.stores.feast if online else None
     cap = spec.diversity.max_per_value

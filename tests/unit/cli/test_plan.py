@@ -145,5 +145,7 @@ async def test_children_are_those_that_the_operator_makes(spec: dict[str, Any]) 
 def test_no_repository_changes_without_new_pods(serving: dict[str, Any]) -> None:
     # `plan` leaves the Triton repositories out, as new pods load them anyway.
     before, after = make({}), make({"serving": serving})
-    assert render("v", serving_settings(before, online=False)) != render("v", serving_settings(after, online=False))
+    assert render("v", serving_settings(before, online=False)) != render(
+        "v", serving_settings(after, online=False)
+    )
     assert Effect.RESTART in effects({}, {"serving": serving})

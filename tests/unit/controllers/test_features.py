@@ -1,5 +1,6 @@
 """The feature store's part of a stack's reconcile, told as stories."""
 
+import base64
 import json
 from typing import Any
 
@@ -213,3 +214,41 @@ async def test_no_finalizer_where_none_is_needed(spec: Manifest) -> None:
     world = World(spec)
     await world.stack()
     assert not world.cluster.find("RecommenderStack", STACK)["metadata"].get("finalizers")
+
+
+def served(world: World) -> list[Any]:
+    """Feast's project in the settings of each rendered version."""
+    found = []
+    for one in world.cluster.all("ConfigMap"):
+        for path, content in (one.get("binaryData") or {}).items():
+            if path.endswith("settings.json"):
+                found.append(json.loads(base64.b64decode(content))["feast_project"])
+    return found
+
+
+async def test_a_new_stack_answers_once_its_features_are_online() -> None:
+    """Before, everybody would be unknown."""
+    world = World(SPEC)
+    await until_features_are_applied(world)
+    world.serve()
+    await world.round()
+    assert world.plan.versions == ()
+    await world.settle()
+    assert world.plan.live == world.versions()[0]
+    assert served(world) == ["recstack_shop_retail"]
+
+
+async def test_pods_of_a_running_stack_are_replaced_when_its_features_are_online() -> None:
+    def template(world: World) -> Any:
+        return world.cluster.find("Deployment", "retail-serving")["spec"]["template"]
+
+    world = await settled({})
+    before = template(world)
+    assert served(world) == [None]
+    world.edit(SPEC)
+    await until_features_are_applied(world)
+    assert template(world) == before, "they go on with the package's users meanwhile"
+    assert world.condition("FeaturesReady")["status"] == "False"
+    await world.settle()
+    assert template(world) != before
+    assert "recstack_shop_retail" in served(world)
