@@ -29,6 +29,11 @@ ARITHMETIC: dict[str, Callable[[Any, Json], Any]] = {
     "Normalize": lambda v, op: (v - op["mean"]) / (op["std"] or 1),
     "LogOp": lambda v, _: math.log(v + 1),
     "Bucketize": lambda v, op: sum(v >= bound for bound in op["boundaries"]),
+    "NormalizeMinMax": lambda v, op: (v - op["min"]) / (op["max"] - op["min"]),
+    "Clip": lambda v, op: min(
+        max(v, -math.inf if op["min"] is None else op["min"]), math.inf if op["max"] is None else op["max"]
+    ),
+    "FillMissing": lambda v, _: v,  # what is missing took the default
     "HourSin": lambda t, _: math.sin(math.tau / 24 * (t // 3600 % 24)),
     "HourCos": lambda t, _: math.cos(math.tau / 24 * (t // 3600 % 24)),
     "WeekdaySin": lambda t, _: math.sin(math.tau / 7 * ((t // 86400 + 3) % 7)),

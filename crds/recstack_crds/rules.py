@@ -133,6 +133,19 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "!has(self.boundaries) || self.boundaries.isSorted()",
             "boundaries must rise",
         ),
+        _rule(
+            f"(self.op == 'Clip') == ({_count('min', 'max')} > 0)",
+            "Clip needs min, max or both, and no other operator takes them",
+        ),
+        _rule("!has(self.min) || !has(self.max) || self.min < self.max", "min must be less than max"),
+        _rule(
+            "(self.op == 'FillMissing') == has(self.value)",
+            "FillMissing needs value, and no other operator takes it",
+        ),
+        _rule(
+            "(self.op == 'HashBucket') == has(self.numBuckets)",
+            "HashBucket needs numBuckets, and no other operator takes it",
+        ),
     ),
     Features: (
         _disjoint("user", "item"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
-from recstack_triton_templates.stages.transforms import FIRST, TIME, default_value
+from recstack_triton_templates.stages.transforms import CATEGORIES, FIRST, TIME, default_value
 
 Array = npt.NDArray[Any]
 Raw = int | float | str
@@ -175,6 +175,8 @@ def _context(
         return ContextColumn(column=column, kind="time", values=[], count=0)
     category = next((op for op in first if op["op"] == "Categorify"), None)
     if category is None:
+        if any(op["op"] in CATEGORIES for op in first):  # a hash has no list of values
+            return ContextColumn(column=column, kind="category", values=[], count=0)
         return ContextColumn(column=column, kind="number", values=[], count=0)
     values = vocabularies[category["vocab"]]
     return ContextColumn(column=column, kind="category", values=values[:VALUES].tolist(), count=len(values))

@@ -90,6 +90,18 @@ BAD: dict[str, tuple[Thing, str]] = {
         user(feature("a", op("Categorify", boundaries=[1]))),
         "only Bucketize takes boundaries",
     ),
+    "a clip without bounds": (user(feature("a", op("Clip"))), "Clip needs min, max or both"),
+    "a clip the wrong way": (user(feature("a", op("Clip", min=2, max=1))), "min must be less than max"),
+    "bounds of another operator": (
+        user(feature("a", op("Normalize", max=1))),
+        "Clip needs min, max or both, and no other operator takes them",
+    ),
+    "a filling without value": (user(feature("a", op("FillMissing"))), "FillMissing needs value"),
+    "a value of another operator": (
+        user(feature("a", op("Clip", min=0, value=1))),
+        "FillMissing needs value, and no other operator takes it",
+    ),
+    "a hash without buckets": (user(feature("a", op("HashBucket"))), "HashBucket needs numBuckets"),
     "one name twice in a table": (user(feature("a"), feature("a")), 'duplicate entries for key [name="a"]'),
     "one name in two tables": (
         user(feature("a"), item=[feature("a")]),

@@ -13,12 +13,20 @@ from recstack_crds.v1alpha1.embeddings import Embedding
 
 
 class Op(StrEnum):
-    """Operators; names as in NVTabular where it has them."""
+    """Operators; names as in NVTabular where it has them.
+
+    HashBucket is not NVTabular's own: on a CPU that one mixes the row's number into the hash, so that a value
+    has no bucket of its own.
+    """
 
     CATEGORIFY = "Categorify"
     NORMALIZE = "Normalize"
     LOG = "LogOp"
     BUCKETIZE = "Bucketize"
+    CLIP = "Clip"
+    NORMALIZE_MIN_MAX = "NormalizeMinMax"
+    FILL_MISSING = "FillMissing"
+    HASH_BUCKET = "HashBucket"
     HOUR_SIN = "HourSin"
     HOUR_COS = "HourCos"
     WEEKDAY_SIN = "WeekdaySin"
@@ -32,13 +40,22 @@ class Operator(ApiModel):
     boundaries: list[float] | None = Field(
         None, max_length=64, description="Bucketize only: rising upper bounds."
     )
+    min: float | None = Field(None, description="Clip only: what is less becomes this.")
+    max: float | None = Field(None, description="Clip only: what is more becomes this.")
+    value: float | None = Field(
+        None, description="FillMissing only: stands for a null, and for an unknown user or an absent context."
+    )
+    num_buckets: int | None = Field(
+        None, ge=2, le=10_000_000, description="HashBucket only: number of codes that values are spread over."
+    )
 
 
 class Feature(ApiModel):
     """One input of the models: a source column sent through operators.
 
     Chains that end in Categorify or Bucketize+Categorify give an integer code (0 pad, 1 null,
-    2 out of vocabulary, 3… vocabulary); all others a float32.
+    2 out of vocabulary, 3… vocabulary), so does HashBucket, alone (3… buckets); all others a float32.
+    Nulls of numbers become the training mean, unless FillMissing, first in its chain, says otherwise.
     """
 
     name: Column = Field(description="Name of the model input; unique in the stack.")

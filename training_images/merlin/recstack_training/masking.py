@@ -10,15 +10,15 @@ def masked(
 ) -> dict[str, Array]:
     """Copy of ``columns`` [N] in which a random ``share`` of rows is out of vocabulary.
 
-    In such a row every feature that is nothing but Categorify gets the code that a raw -1 has; numbers and
-    what is made of numbers stay.
+    In such a row every feature that is nothing but Categorify or HashBucket gets the code of the unknown;
+    numbers and what is made of numbers stay.
     """
     if not columns:
         return {}
     out = dict(columns)
     rows = rng.random(len(next(iter(columns.values())))) < share
     for feature in features:
-        if [operator.op for operator in feature.ops] == [Op.CATEGORIFY]:
+        if [operator.op for operator in feature.ops] in ([Op.CATEGORIFY], [Op.HASH_BUCKET]):
             column = out[feature.name].copy()
             column[rows] = OUT_OF_VOCABULARY
             out[feature.name] = column

@@ -158,17 +158,7 @@ def check_features(features: Features, tables: Tables) -> None:
                 f"{feature.name}: names and columns that begin with __ are taken.",
                 column=feature.column,
             )
-        ops = [operator.op for operator in feature.ops]
-        if Op.CATEGORIFY in ops[:-1]:
-            raise BadInput("InvalidChain", f"{feature.name}: Categorify must be the last operator.")
-        if any(op in TIME_OPS for op in ops[1:]):
-            raise BadInput("InvalidChain", f"{feature.name}: {ops[-1]} must be the first operator.")
-        if len(set(ops)) < len(ops):
-            raise BadInput("InvalidChain", f"{feature.name}: an operator may appear once in a chain.")
-        for operator in feature.ops:
-            bounds = operator.boundaries
-            if operator.op is Op.BUCKETIZE and (not bounds or bounds != sorted(set(bounds))):
-                raise BadInput("InvalidChain", f"{feature.name}: Bucketize needs rising boundaries.")
+        _check_chain(feature)
     for kind, chosen, column in (
         ("item", features.item, tables.items.id),
         ("user", features.user, tables.users.id),
@@ -179,6 +169,29 @@ def check_features(features: Features, tables: Tables) -> None:
                 f"No {kind} feature is Categorify of {column}; add one, the models learn by it.",
                 column=column,
             )
+
+
+def _check_chain(feature: Feature) -> None:
+    ops = [operator.op for operator in feature.ops]
+    wrong = None
+    if Op.HASH_BUCKET in ops and len(ops) > 1:
+        wrong = "HashBucket must be the only operator"
+    elif Op.FILL_MISSING in ops[1:]:
+        wrong = "FillMissing must be the first operator"
+    elif Op.CATEGORIFY in ops[:-1]:
+        wrong = "Categorify must be the last operator"
+    elif ops[-1] is Op.CATEGORIFY and ops[-2:-1] not in ([], [Op.BUCKETIZE]):
+        wrong = f"Categorify takes texts, whole numbers and Bucketize's, not {ops[-2]}'s"
+    elif any(op in TIME_OPS for op in ops[1:]):
+        wrong = f"{ops[-1]} must be the first operator"
+    elif len(set(ops)) < len(ops):
+        wrong = "an operator may appear once in a chain"
+    if wrong:
+        raise BadInput("InvalidChain", f"{feature.name}: {wrong}.", column=feature.column)
+    for operator in feature.ops:
+        bounds = operator.boundaries
+        if operator.op is Op.BUCKETIZE and (not bounds or bounds != sorted(set(bounds))):
+            raise BadInput("InvalidChain", f"{feature.name}: Bucketize needs rising boundaries.")
 
 
 def _check_derived(feature: Feature, user: list[Feature], key: str) -> None:
@@ -199,7 +212,7 @@ def _check_derived(feature: Feature, user: list[Feature], key: str) -> None:
 
 def _wanted(feature: Feature) -> str:
     first = feature.ops[0].op
-    if first is Op.CATEGORIFY:
+    if first in (Op.CATEGORIFY, Op.HASH_BUCKET):
         return "integer or string"
     return "integer" if first in TIME_OPS else "number"
 
@@ -273,10 +286,12 @@ def _values(path: Path, feature: Feature) -> None:
         raise BadInput(
             "NotFinite", f"{path.name}: {name} has infinite or NaN values; make them null.", path.name, name
         )
-    if feature.ops[0].op is Op.LOG and numbers.min() <= -1:
+    fill = feature.ops[0].value
+    least = numbers.min() if fill is None else min(numbers.min(), fill)
+    if next((o.op for o in feature.ops if o.op is not Op.FILL_MISSING), None) is Op.LOG and least <= -1:
         raise BadInput(
             "OutOfRange",
-            f"{path.name}: {name} reaches {numbers.min()}, LogOp takes log(x + 1): expected values above -1.",
+            f"{path.name}: {name} reaches {least}, LogOp takes log(x + 1): expected values above -1.",
             path.name,
             name,
         )

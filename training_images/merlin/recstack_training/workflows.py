@@ -3,14 +3,17 @@
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from recstack_crds.v1alpha1.features import Feature, Op
+from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.transforms import FIRST, OUT_OF_VOCABULARY, TIME, Array
 
+from recstack_training.errors import BadInput
 from recstack_training.merlin_tf import dataset, on_cpu
 
 with warnings.catch_warnings():
@@ -19,29 +22,61 @@ with warnings.catch_warnings():
     import nvtabular as nvt
 
 
+NUMERIC = frozenset({Op.NORMALIZE, Op.LOG, Op.BUCKETIZE, Op.CLIP, Op.NORMALIZE_MIN_MAX, Op.FILL_MISSING})
+
+
 def is_category(feature: Feature) -> bool:
     """Whether the feature ends as an integer code."""
-    return feature.ops[-1].op is Op.CATEGORIFY
+    return feature.ops[-1].op in (Op.CATEGORIFY, Op.HASH_BUCKET)
 
 
 def takes_number(feature: Feature) -> bool:
-    """Whether the raw column is a number whose nulls become its mean."""
-    return feature.ops[0].op in (Op.NORMALIZE, Op.LOG, Op.BUCKETIZE)
+    """Whether the raw column is a number whose nulls become its mean or FillMissing's value."""
+    return feature.ops[0].op in NUMERIC
 
 
-def _operator(feature: Feature, index: int, out_path: Path) -> Any:
+def _fill(feature: Feature, means: dict[str, float]) -> float:
+    """What stands for a null number."""
+    value = feature.ops[0].value
+    return means[feature.column] if value is None else value
+
+
+@dataclass(frozen=True)
+class HashBucket:
+    """What ``LambdaOp`` runs for HashBucket: the function that serving runs, too."""
+
+    feature: str
+    buckets: int
+    text: bool
+
+    def __call__(self, column: pd.Series) -> Array:
+        """Codes [N] of texts or whole numbers [N]."""
+        values = column.to_numpy(dtype=object, na_value=None)
+        return transforms.hash_bucket(values, self.buckets, self.text)
+
+
+def _operator(feature: Feature, index: int, out_path: Path, text: bool) -> Any:
     operator = feature.ops[index]
+    made: Any
     match operator.op:
         case Op.CATEGORIFY:
-            return nvt.ops.Categorify(out_path=str(out_path), dtype=np.int64)
+            made = nvt.ops.Categorify(out_path=str(out_path), dtype=np.int64)
         case Op.NORMALIZE:
-            return nvt.ops.Normalize(out_dtype=np.float32)
+            made = nvt.ops.Normalize(out_dtype=np.float32)
+        case Op.NORMALIZE_MIN_MAX:
+            made = nvt.ops.NormalizeMinMax(out_dtype=np.float32)
         case Op.LOG:
-            return nvt.ops.LogOp()
+            made = nvt.ops.LogOp()
+        case Op.CLIP:
+            made = nvt.ops.Clip(min_value=operator.min, max_value=operator.max)
         case Op.BUCKETIZE:
-            return nvt.ops.Bucketize({feature.name: operator.boundaries})
+            made = nvt.ops.Bucketize({feature.name: operator.boundaries})
+        case Op.HASH_BUCKET if operator.num_buckets:
+            function = HashBucket(feature.name, operator.num_buckets, text)
+            made = nvt.ops.LambdaOp(function, label="HashBucket", dtype=np.int64)
         case _:
-            return nvt.ops.LambdaOp(TIME[operator.op.value], dtype=np.float32)
+            made = nvt.ops.LambdaOp(TIME[operator.op.value], dtype=np.float32)
+    return made
 
 
 def typed(features: Sequence[Feature], table: pd.DataFrame) -> pd.DataFrame:
@@ -75,9 +110,10 @@ def fit(features: Sequence[Feature], table: pd.DataFrame, means: dict[str, float
         if feature.name != feature.column:
             node = node >> nvt.ops.Rename(name=feature.name)
         if takes_number(feature):
-            node = node >> nvt.ops.FillMissing(fill_val=means[feature.column])
-        for index in range(len(feature.ops)):
-            node = node >> _operator(feature, index, scratch)
+            node = node >> nvt.ops.FillMissing(fill_val=_fill(feature, means))
+        for index, operator in enumerate(feature.ops):
+            if operator.op is not Op.FILL_MISSING:  # stands above
+                node = node >> _operator(feature, index, scratch, _is_text(table[feature.column]))
         outputs = node if outputs is None else outputs + node
     workflow = nvt.Workflow(outputs)
     with on_cpu():
@@ -92,6 +128,26 @@ def run(workflow: Any, features: Sequence[Feature], table: pd.DataFrame) -> dict
         name: frame[name].to_numpy().astype(np.int64 if frame[name].dtype.kind in "iu" else np.float32)
         for name in frame.columns
     }
+
+
+def prove(feature: Feature, compiled: dict[str, Any], vocabularies: dict[str, Array],
+          raw: Array, expected: Array) -> None:  # fmt: skip
+    """See that a compiled feature gives of ``raw`` [N] what the workflow gave, ``expected`` [N].
+
+    Raises:
+        BadInput: it does not; such a version must not be served.
+    """
+    got = transforms.apply(compiled, raw, vocabularies)
+    same = got == expected if got.dtype.kind == "i" else np.isclose(got, expected, 1e-5, 1e-5, equal_nan=True)
+    if not same.all():
+        first = int(np.flatnonzero(~same)[0])
+        raise BadInput(
+            "NotCompiled",
+            f"{feature.name}: serving would differ from the NVTabular workflow in {(~same).sum()} of "
+            f"{len(raw)} rows, first of {raw[first]!r}: {got[first]}, expected {expected[first]}; "
+            "change its operators.",
+            column=feature.column,
+        )
 
 
 def load(path: Path) -> Any:
@@ -134,6 +190,14 @@ def _vocabulary(workflow: Any, name: str) -> tuple[Array, Array]:
     raise KeyError(name)
 
 
+def size(feature: Feature, arrays: dict[str, Array]) -> int:
+    """Number of codes of a compiled feature; 0 for a number. ``arrays``: its vocabulary."""
+    if not is_category(feature):
+        return 0
+    buckets = feature.ops[-1].num_buckets
+    return FIRST + (buckets if buckets else len(next(a for n, a in arrays.items() if n.endswith(".codes"))))
+
+
 def compile_feature(
     workflow: Any, feature: Feature, means: dict[str, float]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -150,9 +214,27 @@ def compile_feature(
             entry |= {"mean": fitted.means[feature.name], "std": fitted.stds[feature.name]}
         elif operator.op is Op.BUCKETIZE:
             entry["boundaries"] = operator.boundaries
+        elif operator.op is Op.NORMALIZE_MIN_MAX:
+            limits = next(o for o in _fitted(workflow, nvt.ops.NormalizeMinMax) if feature.name in o.mins)
+            entry |= {"min": float(limits.mins[feature.name]), "max": float(limits.maxs[feature.name])}
+            if not entry["min"] < entry["max"]:
+                raise BadInput(
+                    "OneValue",
+                    f"{feature.name}: all values of {feature.column} are the same to NormalizeMinMax, which "
+                    "needs two; drop the feature, or widen its Clip.",
+                    column=feature.column,
+                )
+        elif operator.op is Op.FILL_MISSING:
+            entry["value"] = operator.value
+        elif operator.op is Op.CLIP:
+            entry |= {"min": operator.min, "max": operator.max}
+        elif operator.op is Op.HASH_BUCKET:
+            functions = (o.f for o in _fitted(workflow, nvt.ops.LambdaOp))
+            hashing = next(f for f in functions if isinstance(f, HashBucket) and f.feature == feature.name)
+            entry |= {"buckets": hashing.buckets, "text": hashing.text}
         ops.append(entry)
     if takes_number(feature):
-        default: dict[str, Any] = {"raw": means[feature.column]}
+        default: dict[str, Any] = {"raw": _fill(feature, means)}
     elif is_category(feature):
         default = {"code": OUT_OF_VOCABULARY}
     else:

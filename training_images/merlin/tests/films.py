@@ -35,6 +35,16 @@ RECIPE = Recipe.model_validate(
                     "column": "year",
                     "ops": [{"op": "Bucketize", "boundaries": [1970, 1990, 2010]}, {"op": "Categorify"}],
                 },
+                {
+                    "name": "age",
+                    "column": "year",
+                    "ops": [
+                        {"op": "FillMissing", "value": 1980},
+                        {"op": "Clip", "min": 1960, "max": 2020},
+                        {"op": "NormalizeMinMax"},
+                    ],
+                },
+                {"name": "mood", "column": "genre", "ops": [{"op": "HashBucket", "numBuckets": 16}]},
             ],
             "context": [],
         },

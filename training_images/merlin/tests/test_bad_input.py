@@ -152,6 +152,22 @@ def _chain(*ops: dict[str, Any] | str) -> list[dict[str, Any]]:
         ("item", {"name": "x", "column": "year", "ops": _chain("Normalize", "HourSin")}, "InvalidChain"),
         ("item", {"name": "x", "column": "year", "ops": _chain("LogOp", "LogOp")}, "InvalidChain"),
         ("item", {"name": "x", "column": "year", "ops": _chain("Bucketize")}, "InvalidChain"),
+        ("item", {"name": "x", "column": "year", "ops": _chain("Normalize", "Categorify")}, "InvalidChain"),
+        (
+            "item",
+            {"name": "x", "column": "year", "ops": _chain("LogOp", {"op": "FillMissing", "value": 1})},
+            "InvalidChain",
+        ),
+        (
+            "item",
+            {"name": "x", "column": "year", "ops": _chain("LogOp", {"op": "HashBucket", "numBuckets": 9})},
+            "InvalidChain",
+        ),
+        (
+            "item",
+            {"name": "x", "column": "year", "ops": _chain({"op": "FillMissing", "value": -1}, "LogOp")},
+            "OutOfRange",
+        ),
         (
             "item",
             {"name": "x", "column": "year", "ops": _chain({"op": "Bucketize", "boundaries": [3, 1]})},

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recstack_triton_templates.errors import BadRequest
-from recstack_triton_templates.stages.transforms import TIME, Array
+from recstack_triton_templates.stages.transforms import CATEGORIES, TIME, Array
 
 LATEST = 100_000_000_000
 """Seconds; beyond, a time is surely in milliseconds."""
@@ -22,7 +22,7 @@ class ContextPreprocessor:
 
     def __init__(self, transforms: Sequence[Mapping[str, Any]], timestamp: str) -> None:
         times = {t["column"] for t in transforms if t["ops"][0]["op"] in TIME} | {timestamp}
-        numbers = {t["column"] for t in transforms if t["ops"][0]["op"] != "Categorify"}
+        numbers = {t["column"] for t in transforms if t["ops"][0]["op"] not in CATEGORIES}
         self._columns = tuple(dict.fromkeys(t["column"] for t in transforms))
         self._times, self._numbers, self._timestamp = times, numbers - times, timestamp
 

@@ -1,22 +1,31 @@
 """The compiled transforms: what the fitted NVTabular workflows do, as look-ups and arithmetic in NumPy.
 
 ``transforms.json`` maps a feature's name to ``{"column", "dtype", "ops", "default"}``; ``default`` is what a
-missing raw value (unknown user, absent context) becomes: ``{"code": 2}`` for a pure Categorify, else
-``{"raw": mean}``, sent through the chain. ``vocab.npz`` holds for each Categorify two arrays: sorted raw
-values and their codes.
+missing raw value (unknown user, absent context) becomes: ``{"code": 2}`` for a pure Categorify or HashBucket,
+else ``{"raw": mean}``, or FillMissing's value, sent through the chain. ``vocab.npz`` holds for each
+Categorify two arrays: sorted raw values and their codes.
+
+HashBucket's code is 3 + hash % buckets; the hash of a text is BLAKE2b of its UTF-8, 8 bytes, little-endian,
+that of a whole number the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
+Generators, 2014) over its 64 bits. A value of the other kind is out of vocabulary.
 
 Hour and weekday are whole numbers, UTC: hour = t // 3600 % 24, weekday = (t // 86400 + 3) % 7, Monday = 0;
 the angle is 2*pi*hour/24 or 2*pi*weekday/7.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Operator = Mapping[str, Any]
+Vocabularies = Mapping[str, Array]
 PAD, NULL, OUT_OF_VOCABULARY, FIRST = 0, 1, 2, 3
+CATEGORIES = frozenset({"Categorify", "HashBucket"})
+"""Operators that take raw texts or whole numbers, and end a chain."""
 
 
 def hour_angle(seconds: Array) -> Array:
@@ -84,21 +93,72 @@ def categorify(values: Array, vocabulary: Array, codes: Array) -> npt.NDArray[np
     return out
 
 
-def apply_op(operator: Mapping[str, Any], values: Array, vocabularies: Mapping[str, Array]) -> Array:
-    """One operator of a chain on ``values`` [N]; ``KeyError`` for an operator that is not known."""
-    name = operator["op"]
-    if name == "Categorify":
-        return categorify(values, vocabularies[operator["vocab"]], vocabularies[operator["codes"]])
-    if name == "Bucketize":
-        return np.digitize(values, np.asarray(operator["boundaries"]), right=False).astype(np.int64)
-    if name == "Normalize":
-        scale = operator["std"] if operator["std"] > 0 else 1.0
-        scaled: Array = ((values - operator["mean"]) / scale).astype(np.float32)
-        return scaled
-    if name == "LogOp":
-        logarithm: Array = np.log(values.astype(np.float32) + 1)
-        return logarithm
-    return TIME[name](values)
+def _mixed(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64's finalizer, [N]; arithmetic modulo 2^64."""
+    bits = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _digest(text: str) -> int:
+    # NumPy's texts end before their trailing zeros; JSON may hold half of a surrogate pair.
+    content = text.rstrip("\0").encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def hash_bucket(values: Array, buckets: int, text: bool) -> npt.NDArray[np.int64]:
+    """Codes [N] of raw ``values`` [N]: 3… for what is of the column's kind (``text`` or whole numbers)."""
+    missing = null_mask(values)
+    out = np.full(len(values), OUT_OF_VOCABULARY, dtype=np.int64)
+    out[missing] = NULL
+    present = np.flatnonzero(~missing)
+    known = values[present]
+    if len(known) == 0 or text != isinstance(known[0], str):
+        return out
+    hashes = (
+        np.array([_digest(value) for value in known], dtype=np.uint64)
+        if text
+        else _mixed(known.astype(np.int64))
+    )
+    out[present] = FIRST + (hashes % np.uint64(buckets)).astype(np.int64)
+    return out
+
+
+def _normalize(values: Array, operator: Operator, _: Vocabularies) -> Array:
+    scaled: Array = ((values - operator["mean"]) / (operator["std"] if operator["std"] > 0 else 1.0)).astype(
+        np.float32
+    )
+    return scaled
+
+
+def _between(values: Array, operator: Operator, _: Vocabularies) -> Array:
+    scaled: Array = ((values - operator["min"]) / (operator["max"] - operator["min"])).astype(np.float32)
+    return scaled
+
+
+def _log(values: Array, _: Operator, __: Vocabularies) -> Array:
+    logarithm: Array = np.log(values.astype(np.float32) + 1)
+    return logarithm
+
+
+def _clip(values: Array, operator: Operator, _: Vocabularies) -> Array:
+    clipped: Array = np.clip(values, operator["min"], operator["max"])
+    return clipped
+
+
+OPERATORS: Mapping[str, Callable[[Array, Operator, Vocabularies], Array]] = {
+    "Categorify": lambda values, op, words: categorify(values, words[op["vocab"]], words[op["codes"]]),
+    "HashBucket": lambda values, op, _: hash_bucket(values, op["buckets"], op["text"]),
+    "Bucketize": lambda values, op, _: np.digitize(values, np.asarray(op["boundaries"])).astype(np.int64),
+    "FillMissing": lambda values, op, _: fill(values, {"raw": op["value"]}),
+    "Normalize": _normalize,
+    "NormalizeMinMax": _between,
+    "Clip": _clip,
+    "LogOp": _log,
+    **{name: (lambda values, _, __, of=of: of(values)) for name, of in TIME.items()},
+}
+"""What an operator of a chain makes of values [N], by its name."""
 
 
 def fill(values: Array, default: Mapping[str, Any]) -> Array:
@@ -111,10 +171,14 @@ def fill(values: Array, default: Mapping[str, Any]) -> Array:
 
 
 def apply(transform: Mapping[str, Any], values: Array, vocabularies: Mapping[str, Array]) -> Array:
-    """A whole chain on raw ``values`` [N]; returns int64 or float32 [N], as ``transform["dtype"]`` says."""
+    """A whole chain on raw ``values`` [N]; returns int64 or float32 [N], as ``transform["dtype"]`` says.
+
+    Raises:
+        KeyError: an operator that is not known.
+    """
     out = fill(values, transform["default"])
     for operator in transform["ops"]:
-        out = apply_op(operator, out, vocabularies)
+        out = OPERATORS[operator["op"]](out, operator, vocabularies)
     return out.astype(transform["dtype"])
 
 

@@ -127,11 +127,13 @@ def run(ctx: Context, folder: Path) -> Made:
         means = _means(chosen, table)
         fitted[kind] = workflows.fit(chosen, table, means, folder / "scratch" / kind)
         workflows.save(fitted[kind], parts / "workflows" / kind)
+        made = workflows.run(fitted[kind], chosen, table)
         for feature in chosen:
             compiled[feature.name], arrays = workflows.compile_feature(fitted[kind], feature, means)
             vocabularies |= arrays
-            vocabulary = next((a for n, a in arrays.items() if n.endswith(".codes")), None)
-            sizes[feature.name] = 0 if vocabulary is None else len(vocabulary) + 3
+            raw = table[feature.column].to_numpy()
+            workflows.prove(feature, compiled[feature.name], arrays, raw, made[feature.name])
+            sizes[feature.name] = workflows.size(feature, arrays)
     (parts / "transforms.json").write_text(json.dumps(compiled, sort_keys=True))
     np.savez(parts / "vocab.npz", **vocabularies)
     np.savez(parts / "users.npz", __id__=user_ids, **pack(users, [f.column for f in features.user]))
