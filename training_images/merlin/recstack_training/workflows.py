@@ -51,7 +51,7 @@ class HashBucket:
 
     def __call__(self, column: pd.Series) -> Array:
         """Codes [N] of texts or whole numbers [N]."""
-        values = column.to_numpy(dtype=object, na_value=None)
+        values = column.astype(object).where(column.notna(), None).to_numpy()
         return transforms.hash_bucket(values, self.buckets, self.text)
 
 

@@ -125,6 +125,10 @@ def hash_bucket(values: Array, buckets: int, text: bool) -> npt.NDArray[np.int64
     return out
 
 
+def _of_time(function: Callable[[Array], Array]) -> Callable[[Array, Operator, Vocabularies], Array]:
+    return lambda values, _, __: function(values)
+
+
 def _normalize(values: Array, operator: Operator, _: Vocabularies) -> Array:
     scaled: Array = ((values - operator["mean"]) / (operator["std"] if operator["std"] > 0 else 1.0)).astype(
         np.float32
@@ -156,7 +160,7 @@ OPERATORS: Mapping[str, Callable[[Array, Operator, Vocabularies], Array]] = {
     "NormalizeMinMax": _between,
     "Clip": _clip,
     "LogOp": _log,
-    **{name: (lambda values, _, __, of=of: of(values)) for name, of in TIME.items()},
+    **{name: _of_time(function) for name, function in TIME.items()},
 }
 """What an operator of a chain makes of values [N], by its name."""
 
