@@ -418,7 +418,7 @@ def test_people_see_what_matters_in_a_list(kube: Kube, space: str) -> None:
         ("rstack.spec.serving.topK", "Most items a reply can hold."),
         ("rstack.status.liveVersion", "ModelVersion that answers."),
         ("mver.spec.promote", "serves when its gates pass"),
-        ("mver.status.metrics", "Held-out metrics by name."),
+        ("mver.status.metrics", "Held-out metrics by name;"),
     ],
 )
 def test_kubectl_explains_fields(kube: Kube, field: str, text: str) -> None:
