@@ -71,6 +71,16 @@ RETAIL = Schema(
         _category("user_id", range(1, 51)),
         _category("gender", ["F", "M"]),
         Feature("age_norm", "age", ({"op": "Normalize", "mean": 40.0, "std": 12.0},), mean=40.0),
+        Feature(
+            "age_scaled",
+            "age",
+            (
+                {"op": "FillMissing", "value": 61.0},
+                {"op": "Clip", "min": 20.0, "max": None},
+                {"op": "NormalizeMinMax", "min": 20.0, "max": 65.0},
+            ),
+            mean=61.0,
+        ),
     ),
     item=(_category("item_id", range(1000, 1400)), _category("category_l1", ["a", "b", "c"])),
     context=(_category("device_type", [0, 1, 2]), _time("HourSin"), _time("HourCos")),
@@ -91,6 +101,12 @@ def _number(op: dict[str, Any], raw: float) -> float:
     angle = 2 * np.pi * (int(raw) // 3600 % 24) / 24
     if op["op"] == "Normalize":
         return float((raw - op["mean"]) / op["std"])
+    if op["op"] == "FillMissing":
+        return raw
+    if op["op"] == "Clip":
+        return float(max(raw, op["min"]))
+    if op["op"] == "NormalizeMinMax":
+        return float((raw - op["min"]) / (op["max"] - op["min"]))
     return float(np.sin(angle) if op["op"] == "HourSin" else np.cos(angle))
 
 

@@ -1,6 +1,7 @@
 """What people may see of a package, in two schemas."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_numbers_go_the_way_back_and_a_null_is_not_told(folders: dict[str, Path]
         [0, 0.99, 19.95, 123_456, None], abs=1e-5
     )
     assert all("weight" not in one.features for one in found)
+
+
+def test_a_hashed_context_has_no_list_of_values(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(folders["retail"], folder)
+    compiled = json.loads((folder / "transforms.json").read_bytes())
+    compiled["device_type"]["ops"] = [{"op": "HashBucket", "buckets": 9, "text": True}]
+    (folder / "transforms.json").write_text(json.dumps(compiled))
+    column = next(c for c in Catalog(folder).context if c.column == "device_type")
+    assert (column.kind, column.values, column.count) == ("category", [], 0)
 
 
 def test_pages_have_every_item_once(folders: dict[str, Path]) -> None:
