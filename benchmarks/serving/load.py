@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -118,17 +119,7 @@ def reference(port: int, name: str, users: Sequence[int]) -> Call:
 
 def _stub(port: int) -> Callable[[Any], Any]:
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
-    infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
-
-    def call(request: Any) -> Any:
-        try:
-            return infer(request, timeout=30)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise Refused from error
-            raise
-
-    return call
+    return partial(service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer, timeout=30)
 
 
 def caller(load: Load) -> Call:

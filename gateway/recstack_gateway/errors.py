@@ -6,7 +6,7 @@ class Unavailable(Exception):
 
 
 class Busy(Unavailable):
-    """More requests wait in Triton than may (``spec.serving.queue``); the model itself is well."""
+    """More requests wait for Triton than may (``spec.serving.queue``); the model itself is well."""
 
 
 class NoRoom(Unavailable):

@@ -49,7 +49,7 @@ LOADS = Counter("recstack_loads_total", "Loads of models into Triton, those afte
 
 @dataclass(frozen=True)
 class Waited:
-    """What Triton counted of a version since it was loaded."""
+    """What Triton counted of a version since it was loaded; with the wait in the gateway."""
 
     requests: int
     queue_seconds: float
@@ -59,7 +59,8 @@ class WaitCollector(Collector):
     """Triton's own counts of requests and of their wait, of all versions that it has loaded.
 
     The wait is the sum over a version's models: a request of an ensemble waits before each of its parts, and
-    a mean over models would show a fifteenth of it. Source: Triton's statistics extension.
+    a mean over models would show a fifteenth of it; the gateway's own queue is in it. Source:
+    Triton's statistics extension.
     """
 
     def __init__(self) -> None:
@@ -71,7 +72,9 @@ class WaitCollector(Collector):
             "recstack_triton_requests", "Requests that Triton answered, by version.", labels=["version"]
         )
         queue = CounterMetricFamily(
-            "recstack_queue_seconds", "Time that requests waited in Triton, by version.", labels=["version"]
+            "recstack_queue_seconds",
+            "Time that requests waited, in Triton and for it, by version.",
+            labels=["version"],
         )
         for version, one in self.waited.items():
             requests.add_metric([version], one.requests)

@@ -1,13 +1,14 @@
 """Triton's model repository on disk: a version's rendered files, and the link to its package."""
 
 import base64
+import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from recstack_triton_templates.graph import split_name
-from recstack_triton_templates.render import PACKAGE_LINK, model_name
+from recstack_triton_templates.render import PACKAGE_LINK, SETTINGS_FILE, ServingSettings, model_name
 
 from recstack_gateway.errors import Refused
 
@@ -44,6 +45,12 @@ def write(repository: Path, version: str, source: str, files: Mapping[str, bytes
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     (repository / folder / _MARK).write_text(source)
+
+
+def settings(repository: Path, version: str) -> ServingSettings:
+    """What a version that is written is served with."""
+    path = repository / model_name(version) / "1" / SETTINGS_FILE
+    return ServingSettings(**json.loads(path.read_bytes()))
 
 
 def link(repository: Path, version: str, package: Path) -> None:

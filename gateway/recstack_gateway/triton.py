@@ -9,7 +9,7 @@ import grpc
 from recstack_triton_templates.graph import REPLY, REQUEST, TIMES
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from recstack_gateway.errors import Busy, Refused, Unavailable
+from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.telemetry import SILENT, Telemetry
 
@@ -25,8 +25,6 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
 ]
 _GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-_BUSY = ("maximum queue size", "timeout expired")
-"""In the messages of the dynamic batcher's queue policy, whose code is that of a server that is gone."""
 
 
 class InferenceFailed(Exception):
@@ -44,7 +42,6 @@ class Triton(Protocol):
         """One request.
 
         Raises:
-            Busy: its queue is full, or the request waited too long in it.
             Unavailable: Triton is not there.
             InferenceFailed: the model is not loaded, or failed.
         """
@@ -106,10 +103,7 @@ class GrpcTriton:
             response = await self._stub.ModelInfer(request, timeout=INFER_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() in _GONE:
-                details = str(error.details())
-                if any(text in details for text in _BUSY):
-                    raise Busy("too many requests wait in this pod") from error
-                raise Unavailable(f"Triton: {details}") from error
+                raise Unavailable(f"Triton: {error.details()}") from error
             late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             raise InferenceFailed(str(error.details()), late) from error
         outputs: dict[str, bytes] = {

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from recstack_triton_templates.render import model_name
+from recstack_triton_templates.render import ServingSettings, model_name
 
 from recstack_gateway import metrics
 from recstack_gateway.plan import PlannedVersion
 from recstack_gateway.proof import Probe
+from recstack_gateway.queue import Queue
 from recstack_gateway.statistics import Statistics
 
 
@@ -34,6 +35,8 @@ class Version:
     message: str = ""
     wanted: bool = True
     probes: list[Probe] = field(default_factory=list)
+    queue: Queue = field(default_factory=lambda: Queue(ServingSettings()))
+    """Its settings come with its files."""
     requests: int = 0
     """Requests that it is answering now."""
     answered_at: float = float("-inf")

@@ -22,6 +22,7 @@ from recstack_gateway.errors import Busy, NoRoom, Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
 from recstack_gateway.proof import measure, prove, read_probes
+from recstack_gateway.queue import Queue
 from recstack_gateway.settings import MEMORY_FILE
 from recstack_gateway.triton import InferenceFailed, Triton
 from recstack_gateway.version import State, Version
@@ -153,7 +154,8 @@ class Versions:
         version.requests += 1
         version.idle.clear()
         try:
-            reply = await self._triton.infer(version.model, content)
+            async with version.queue:
+                reply = await self._triton.infer(version.model, content)
         except Busy:
             raise
         except (InferenceFailed, Unavailable) as error:
@@ -169,7 +171,7 @@ class Versions:
         return reply
 
     async def waited(self) -> dict[str, Waited]:
-        """Requests and their wait by version; a request waits before each model of its version."""
+        """Requests and their wait by version; a request waits here, and before each model of its version."""
         try:
             models = await self._triton.waited()
         except Unavailable:
@@ -177,6 +179,8 @@ class Versions:
         waits: dict[str, float] = defaultdict(float)
         for model, one in models.items():
             waits[split_name(model)[1]] += one.queue_seconds
+        for name, version in self._held.items():
+            waits[name] += version.queue.waited_seconds
         return {
             name: Waited(models[model_name(name)].requests, wait)
             for name, wait in waits.items()
@@ -251,7 +255,8 @@ class Versions:
     async def _check(self, version: Version) -> None:
         """A real inference; one that fails sends the version back to loading."""
         try:
-            await self._triton.infer(version.model, version.probes[0].request())
+            async with version.queue:
+                await self._triton.infer(version.model, version.probes[0].request())
         except Busy:
             # If nobody works the queue off, the pod is soon not ready, callers stay away, a check gets in.
             return
@@ -282,6 +287,7 @@ class Versions:
             await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
             version.reload = True
         repository.link(self._repository, planned.name, folder)
+        version.queue = Queue(repository.settings(self._repository, planned.name))
         await self._require_room(version)
         version.enter(State.LOADING, version.message)
         await self._load(version)

@@ -1,16 +1,20 @@
 """More requests than a pod can answer: the surplus is refused at once, nothing breaks. Real Triton."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from recstack_gateway.triton import GrpcTriton
+from recstack_triton_templates.render import model_name
 
 from tests.serving.conftest import Packages
 from tests.serving.pod import Pod
 
 CALLERS, CALLS = 24, 25
+ALONE, LONG = 300, 0.01
 WAIT = "narrow"
 
 
@@ -52,3 +56,22 @@ def test_the_surplus_is_refused_and_the_version_stays_proven(narrow: Pod) -> Non
 def _loads(pod: Pod) -> str:
     lines = pod.client.get("/metrics").text.splitlines()
     return next(line for line in lines if line.startswith("recstack_loads_total"))
+
+
+def test_nobody_waits_for_a_model_that_is_idle(pod: Pod, packages: Packages) -> None:
+    """One caller by itself, who asks again at once: with bounds in Triton the mean wait was 0.05 s."""
+    pod.publish("first", pod.add_version("first", packages.first, packages.artifacts))
+    pod.wait("first answers", lambda: pod.recommend().json().get("version") == "first")
+    assert asyncio.run(_mean_wait(pod)) < LONG
+
+
+async def _mean_wait(pod: Pod) -> float:
+    triton, model = GrpcTriton(f"127.0.0.1:{pod.grpc_port}"), model_name("first")
+    try:
+        before = (await triton.waited())[model]
+        for _ in range(ALONE):
+            await triton.infer(model, b"{}")
+        after = (await triton.waited())[model]
+    finally:
+        await triton.close()
+    return (after.queue_seconds - before.queue_seconds) / (after.requests - before.requests)

@@ -43,10 +43,10 @@ class ServingSettings:
     """What of a stack's ``spec.serving`` the model needs; defaults are the API's.
 
     ``gpus`` only decides where it runs: 0 CPU, else a GPU if Triton sees one. ``tensorrt`` counts there.
-    Instances, batches and queue are those of the fused graph. ``max_per_value`` counts when
-    ``max_per_value_feature`` is given. ``trending_by``: columns of items that have lists, by the column of
-    users that holds the same values. ``feast_project``: that users and items are online in; None: they are
-    the package's. ``feast_ttl_seconds``: how long a row there counts, 0 for ever.
+    Instances and batches are those of the fused graph; the gateway keeps the queue. ``max_per_value``
+    counts when ``max_per_value_feature`` is given. ``trending_by``: columns of items that have lists, by the
+    column of users that holds the same values. ``feast_project``: that users and items are online in;
+    None: they are the package's. ``feast_ttl_seconds``: how long a row there counts, 0 for ever.
     """
 
     graph: str = "fused"
@@ -136,11 +136,6 @@ output [
 """
     batcher = f"""dynamic_batching {{
   max_queue_delay_microseconds: {settings.batch_delay_microseconds}
-  default_queue_policy {{
-    timeout_action: REJECT
-    default_timeout_microseconds: {settings.queue_milliseconds * 1000}
-    max_queue_size: {settings.queue_requests}
-  }}
 }}
 model_warmup [
   {{

@@ -137,7 +137,7 @@ class Batching(ApiModel):
 
 
 class Queue(ApiModel):
-    """Bounds of the wait inside Triton, in the fused graph; beyond them a request gets 503."""
+    """Bounds of the wait for Triton; beyond them a request gets 503."""
 
     max_requests: int = Field(256, ge=1, le=100_000, description="Most requests that wait in a pod.")
     timeout_milliseconds: int = Field(1000, ge=1, le=60_000, description="Longest wait of a request.")
