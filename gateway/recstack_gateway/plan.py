@@ -49,6 +49,20 @@ class Mirror(_Part):
     fraction: float
 
 
+class Behaviour(_Part):
+    """Columns of users that follow from what they did, in the feature store.
+
+    ``derived``: item column by user column; ``columns``: all of the users' view; ``ttl_seconds`` 0: for ever.
+    """
+
+    project: str
+    join_key: str
+    columns: tuple[str, ...]
+    derived: dict[str, str]
+    window_seconds: int
+    ttl_seconds: int
+
+
 class Events(_Part):
     """What is made of events. ``types``: weights; ``trending_by``: columns of items."""
 
@@ -57,6 +71,8 @@ class Events(_Part):
     trending_by: tuple[str, ...]
     recent_items: int
     retention_seconds: int
+    behaviour: Behaviour | None = None
+    """None: there is no feature store, or nothing to derive."""
 
     def weight(self, type_: str) -> float:
         """Of a type of event; one that nobody named counts like a view by default."""

@@ -83,6 +83,8 @@ class Pod:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=5, trust_env=False)
         self._generation = 0
+        self.behaviour: dict[str, Any] | None = None
+        """Of the plan's events."""
 
     def start(self, module: str, **environment: str) -> None:
         """``triton_server``, ``main`` or ``worker``."""
@@ -161,6 +163,7 @@ class Pod:
             "trendingBy": ["category_l1"],
             "recentItems": 100,
             "retentionSeconds": 2_592_000,
+            "behaviour": self.behaviour,
         }
         value = {
             "generation": self._generation,

@@ -58,7 +58,7 @@ class Schema:
     embeddings: tuple[tuple[str, int], ...] = ()
 
 
-def _category(name: str, values: Sequence[int | str]) -> Feature:
+def category(name: str, values: Sequence[int | str]) -> Feature:
     return Feature(name, name, values=tuple(values))
 
 
@@ -68,8 +68,8 @@ def _time(op: str) -> Feature:
 
 RETAIL = Schema(
     user=(
-        _category("user_id", range(1, 51)),
-        _category("gender", ["F", "M"]),
+        category("user_id", range(1, 51)),
+        category("gender", ["F", "M"]),
         Feature("age_norm", "age", ({"op": "Normalize", "mean": 40.0, "std": 12.0},), mean=40.0),
         Feature(
             "age_scaled",
@@ -82,13 +82,13 @@ RETAIL = Schema(
             mean=61.0,
         ),
     ),
-    item=(_category("item_id", range(1000, 1400)), _category("category_l1", ["a", "b", "c"])),
-    context=(_category("device_type", [0, 1, 2]), _time("HourSin"), _time("HourCos")),
+    item=(category("item_id", range(1000, 1400)), category("category_l1", ["a", "b", "c"])),
+    context=(category("device_type", [0, 1, 2]), _time("HourSin"), _time("HourCos")),
     columns={"user": "user_id", "item": "item_id", "timestamp": "timestamp"},
 )
 FILMS = Schema(
-    user=(_category("viewer", range(1, 51)),),
-    item=(_category("film", range(1000, 1400)), _category("genre", ["comedy", "drama"])),
+    user=(category("viewer", range(1, 51)),),
+    item=(category("film", range(1000, 1400)), category("genre", ["comedy", "drama"])),
     context=(),
     columns={"user": "viewer", "item": "film", "timestamp": "seen_at"},
 )

@@ -27,3 +27,7 @@ class EventKeys:
     def recent(self, user_id: int) -> str:
         """Sorted set: member = item id as decimal text, score = last met, seconds since 1970."""
         return f"recstack:recent:{{{self.scope}/{user_id}}}"
+
+    def behaviour(self, user_id: int) -> str:
+        """Sorted set of what the user did lately: member = entry and values, score = seconds since 1970."""
+        return f"recstack:behaviour:{{{self.scope}/{user_id}}}"

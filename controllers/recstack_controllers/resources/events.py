@@ -1,10 +1,11 @@
 """The pod that works off events, and what the plan says of them."""
 
 from recstack_crds.v1alpha1.features import Feature, Op
+from recstack_triton_templates import feast_keys
 
 from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
-from recstack_controllers.resources import pods, valkey
+from recstack_controllers.resources import feast, pods, valkey
 from recstack_controllers.resources.serving import MODELS_PATH, PLAN_PATH, probe
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
 
@@ -93,6 +94,25 @@ def settings(stack: Stack) -> Manifest | None:
         "trendingBy": _trending_by(stack),
         "recentItems": spec.recent_items,
         "retentionSeconds": _seconds(spec.retention),
+        "behaviour": _behaviour(stack),
+    }
+
+
+def _behaviour(stack: Stack) -> Manifest | None:
+    """What follows from events in the feature store; of item columns whose values serving can tell."""
+    spec = stack.spec
+    told = {one.column for one in spec.features.item if _plain(one)}
+    derived = {one.column: one.most_frequent for one in spec.features.user if one.most_frequent in told}
+    if spec.stores.feast is None or not derived:
+        return None
+    key = spec.data.tables.users.id
+    return {
+        "project": feast_keys.project(stack.namespace, stack.name),
+        "joinKey": key,
+        "columns": feast.columns(spec.features.user, key),
+        "derived": derived,
+        "windowSeconds": _seconds(spec.events.behaviour_window),
+        "ttlSeconds": feast.ttl_seconds(spec.stores.feast),
     }
 
 

@@ -139,7 +139,7 @@ def _definitions(stack: Stack, feast: Feast, version: Version) -> Manifest:
             "name": name,
             "entity": entity,
             "key": key,
-            "columns": _columns(declared, key),
+            "columns": columns(declared, key),
             "ttlSeconds": ttl_seconds(feast),
         }
         if athena is not None:
@@ -160,7 +160,8 @@ def _definitions(stack: Stack, feast: Feast, version: Version) -> Manifest:
     return result
 
 
-def _columns(features: Sequence[Feature], key: str) -> list[str]:
+def columns(features: Sequence[Feature], key: str) -> list[str]:
+    """Columns of a view, without the id."""
     return [name for name in dict.fromkeys(feature.column for feature in features) if name != key]
 
 

@@ -13,7 +13,11 @@ class EventType(ApiModel):
     """What one kind of event weighs."""
 
     name: EventName = Field(description="As events say it, in `type`.")
-    weight: float = Field(ge=0, le=1_000_000, description="What it counts in trending; 0: nothing.")
+    weight: float = Field(
+        ge=0,
+        le=1_000_000,
+        description="What it counts in trending; 0: nothing, nor in what follows from behaviour.",
+    )
 
 
 def _default_types() -> list[EventType]:
@@ -34,6 +38,11 @@ class Events(ApiModel):
         "24h", description="After this long an event counts half as much in trending."
     )
     recent_items: int = Field(100, ge=1, le=1000, description="Items kept of each user, the latest.")
+    behaviour_window: Duration = Field(
+        "24h",
+        description="With a feature store: user features with mostFrequent follow the user's events of this "
+        "long, counted back from the newest.",
+    )
     retention: Duration = Field(
         "30d",
         description="How long recent items are kept of a user who does nothing, and what could not be "

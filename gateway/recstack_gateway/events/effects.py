@@ -12,6 +12,7 @@ from valkey import ValkeyError
 from valkey.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from recstack_gateway.catalog import Raw
+from recstack_gateway.events import behaviour
 from recstack_gateway.events.event import Event
 from recstack_gateway.plan import Events
 
@@ -23,7 +24,7 @@ LEAST = 1e-18
 """A weight that counts for nothing."""
 EXPIRY_HALF_LIVES = 64
 """A list in which nothing was counted for so long is gone."""
-_APPLY = Path(__file__).with_name("effects.lua").read_text()
+_APPLY = "".join(Path(__file__).with_name(name).read_text() for name in ("behaviour.lua", "effects.lua"))
 _BURY = """
 -- KEYS: stream, dead letters. ARGV: group, entry, most kept, fields…
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
@@ -63,8 +64,15 @@ class Effects:
 
     def _call(
         self, entry: bytes, event: Event, values: Mapping[str, Raw], settings: Events
-    ) -> tuple[list[str], dict[str, Any]]:
-        recent = "" if event.user is None else self._keys.recent(event.user)
+    ) -> tuple[list[str | bytes], dict[str, Any]]:
+        recent = behaving = row = b""
+        argument: dict[str, Any] = {}
+        if event.user is not None:
+            recent = self._keys.recent(event.user).encode()
+            if settings.behaviour is not None and settings.weight(event.type) > 0:
+                behaving = self._keys.behaviour(event.user).encode()
+                row = behaviour.row(settings.behaviour, event.user)
+                argument["behaviour"] = behaviour.argument(settings.behaviour, entry, values)
         lists = [self._lists.everywhere()]
         lists += [
             self._lists.among(column, values[column])
@@ -72,7 +80,7 @@ class Effects:
             if column in values and len(text(values[column])) <= VALUE_CHARACTERS
         ]
         half = settings.trending_half_life_seconds
-        argument = {
+        argument |= {
             "group": GROUP,
             "entry": entry.decode(),
             "item": str(event.item),
@@ -86,7 +94,7 @@ class Effects:
             "recent": settings.recent_items,
             "retention": settings.retention_seconds,
         }
-        return [self._keys.stream(), self._lists.landmarks(), recent, *lists], argument
+        return [self._keys.stream(), self._lists.landmarks(), recent, behaving, row, *lists], argument
 
     async def bury(self, entry: Entry, reason: str, retention: int) -> None:
         """Move an entry that cannot be worked off to the dead letters.

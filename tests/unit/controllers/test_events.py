@@ -47,3 +47,18 @@ def test_the_plan_tells_columns_and_seconds() -> None:
     assert plan["trendingBy"] == ["category_l1"]
     by = told({"serving": {"trending": {"by": ["category_l2", "item_gender"]}}})
     assert by["trendingBy"] == ["category_l2", "item_gender"]
+
+
+def test_what_follows_from_behaviour_is_for_stacks_with_a_feature_store() -> None:
+    assert told({})["behaviour"] is None
+    with_store: Manifest = {"stores": {"feast": {"ttl": "7d"}}}
+    assert told(with_store | {"events": {"behaviourWindow": "36h"}})["behaviour"] == {
+        "project": "recstack_shop_retail",
+        "joinKey": "user_id",
+        "columns": ["gender", "top_category", "age"],
+        "derived": {"top_category": "category_l1"},
+        "windowSeconds": 129_600,
+        "ttlSeconds": 604_800,
+    }
+    plain = {"user": [{"name": "gender", "column": "gender", "ops": [{"op": "Categorify"}]}]}
+    assert told(with_store | {"features": plain})["behaviour"] is None

@@ -1,0 +1,43 @@
+"""Columns of users that follow from what they did: what ``behaviour.lua`` is told."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recstack_triton_templates import feast_keys
+
+from recstack_gateway.catalog import Raw
+from recstack_gateway.plan import Behaviour
+
+KEPT = 1000
+"""Events of a user that count at most, the latest: each event runs through them."""
+
+
+def row(settings: Behaviour, user: int) -> bytes:
+    """Key of the user's row in the feature store."""
+    return feast_keys.entity_key(settings.project, settings.join_key, user)
+
+
+def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> dict[str, Any]:
+    """Of one event. ``entry``: its id in the stream; ``values``: its item's, by column."""
+    pairs = [
+        f"{_field(column)}={feast_keys.encode(values[of_item]).hex()}"
+        for column, of_item in sorted(settings.derived.items())
+        if of_item in values
+    ]
+    milliseconds, number = map(int, entry.split(b"-"))
+    # Of two events of one moment the later entry comes later: sorted sets order such members as texts.
+    member = " ".join([f"{milliseconds:015}-{number:015}", *pairs])
+    return {
+        "member": member,
+        "window": settings.window_seconds,
+        "kept": KEPT,
+        "stamp": feast_keys.timestamp_field(feast_keys.USER_VIEW).decode(),
+        "ttl": settings.ttl_seconds,
+        # A row that says what it said is written anew long before its time is over.
+        "refresh": settings.ttl_seconds // 2,
+        "fields": [_field(column) for column in settings.columns],
+    }
+
+
+def _field(column: str) -> str:
+    return feast_keys.field(feast_keys.USER_VIEW, column).hex()
