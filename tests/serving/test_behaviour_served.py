@@ -24,7 +24,7 @@ SAMPLE = SamplePackage(BEHAVING, 11)
 PROJECT = feast_keys.project("shop", "retail")
 CONTEXT = {"device_type": 1, "timestamp": NOW}
 PEOPLE = int(os.environ.get("BEHAVIOUR_PEOPLE", "20"))
-"""1,000 for a figure."""
+"""More for a figure."""
 BEHAVIOUR = {
     "project": PROJECT,
     "joinKey": "user_id",
