@@ -46,10 +46,11 @@ def free_port() -> int:
 
 
 class ValkeyServer:
-    """One server on a port of its own; ``stop`` and ``start`` as often as wanted."""
+    """One server on a port of its own; ``stop`` and ``start`` as often as wanted. ``module``: one to load."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, module: str | None = None) -> None:
         self._folder, self.port = folder, free_port()
+        self._module = ["--loadmodule", module] if module else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,6 +59,7 @@ class ValkeyServer:
 
     def start(self) -> None:
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        words += self._module
         with (self._folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen([*_program(), *words], stdout=log, stderr=log)
         for _ in range(200):

@@ -188,7 +188,7 @@ class Parts:
             candidates.append(rows)
             sources.append(source)
             counts.append(trace.rounds)
-            degraded.append(known[place].degraded or trend.down)
+            degraded.append(known[place].incomplete or trend.down)
         return {
             "CANDIDATES": matrices.pad(candidates, -1, "int64"),
             "SOURCES": matrices.pad(sources, 0, "uint8"),

@@ -140,7 +140,7 @@ class Recommender:
             decoded = package.decoder(own[order], own_scores[order])
             trace.lap("item_id_decoder")
             explained = trace.explain(decoded, order, sources[place], len(package.items.ids))
-            replies.append(Reply(decoded, known[place].degraded or trends[place].down, explained))
+            replies.append(Reply(decoded, known[place].incomplete or trends[place].down, explained))
         for stage, milliseconds in trace.stages.items():
             times[stage] = times.get(stage, 0.0) + milliseconds
         return replies

@@ -3,6 +3,9 @@
 Time is cut into slices of half the TTL; a user has one filter a slice, and the last three are read. So an
 item counts as seen for the TTL at least and half as long again at most, and no filter fills up for ever. A
 slice's name follows from the event's own time: marking the same event again changes nothing.
+
+A filter is native, one of the server's Bloom module, where there is one, else a bitmap. The two have names
+apart and are both read, so a server may get or lose the module (docs/adr/0012).
 """
 
 from dataclasses import dataclass
@@ -44,12 +47,26 @@ class SeenKeys:
         """When a slice is not read any more, seconds since 1970."""
         return (part + SLICES) * self.slice_seconds
 
-    def key(self, user_id: int, part: int) -> str:
-        """Key of a slice; the braces keep a user's on one node of a cluster."""
-        shape = f"{self.capacity}-{self.error_rate:g}-{self.ttl_seconds}"
-        return f"recstack:seen:{{{self.scope}/{user_id}}}:{shape}:{part}"
+    def bitmap(self, user_id: int, part: int) -> str:
+        """Key of a slice that is a bitmap."""
+        return f"recstack:seen:{self._slice(user_id, part)}"
 
-    def readable(self, user_id: int, now: float) -> list[str]:
-        """Keys that hold what counts as seen at ``now``."""
+    def native(self, user_id: int, part: int) -> str:
+        """Key of a slice that is a filter of Valkey's Bloom module."""
+        return f"recstack:seen-bf:{self._slice(user_id, part)}"
+
+    def bitmaps(self, user_id: int, now: float) -> list[str]:
+        """Keys of the bitmaps that hold what counts as seen at ``now``."""
+        return [self.bitmap(user_id, part) for part in self._readable(now)]
+
+    def natives(self, user_id: int, now: float) -> list[str]:
+        """Keys of the module's filters that hold what counts as seen at ``now``."""
+        return [self.native(user_id, part) for part in self._readable(now)]
+
+    def _readable(self, now: float) -> range:
         last = self.slice_of(now)
-        return [self.key(user_id, last - back) for back in range(SLICES)]
+        return range(last, last - SLICES, -1)
+
+    def _slice(self, user_id: int, part: int) -> str:
+        """The braces keep a user's on one node of a cluster."""
+        return f"{{{self.scope}/{user_id}}}:{self.capacity}-{self.error_rate:g}-{self.ttl_seconds}:{part}"

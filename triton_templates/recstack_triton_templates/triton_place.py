@@ -11,8 +11,8 @@ from recstack_triton_templates.feast_keys import ITEM_VIEW, USER_VIEW
 from recstack_triton_templates.feast_view import FeastView
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.live_items import LiveItems, LiveTable
-from recstack_triton_templates.online import Reads, ValkeyOnline
-from recstack_triton_templates.online_reads import SeenReads, UserReads
+from recstack_triton_templates.online import Reads, ValkeyOnline, ValkeyPipeline
+from recstack_triton_templates.online_reads import BitmapReads, NativeReads, UserReads
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.render import PACKAGE_LINK, SETTINGS_FILE, ServingSettings, model_name
 from recstack_triton_templates.seen_keys import SeenKeys
@@ -53,12 +53,16 @@ def device(gpu: bool, settings: ServingSettings) -> Device:
 
 def online(here: Place, package: Package) -> ValkeyOnline | None:
     """What the stage reads of the online store for a request; the fused graph reads for all its stages."""
+    if here.valkey is None:
+        return None
+    pipeline = ValkeyPipeline(here.valkey, time.time)
     reads: list[Reads] = []
     if here.stage in ("recommender", "feast_user_lookup"):
         reads += _users(here.settings, package)
     if here.stage in ("recommender", "filter_seen_items") and here.settings.seen_filter:
-        reads.append(SeenReads(_seen_keys(here.settings)))
-    return ValkeyOnline(here.valkey, reads, time.time) if here.valkey and reads else None
+        keys = _seen_keys(here.settings)
+        reads += [BitmapReads(keys), NativeReads(keys, pipeline.run)]
+    return ValkeyOnline(pipeline, reads, time.time) if reads else None
 
 
 def _users(settings: ServingSettings, package: Package) -> list[Reads]:

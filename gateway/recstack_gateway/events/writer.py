@@ -1,7 +1,7 @@
 """The gateway's side of events: what it writes into Valkey, tells of a user, and forgets."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -9,6 +9,7 @@ import valkey.asyncio
 from recstack_triton_templates.event_keys import EventKeys
 from recstack_triton_templates.seen_keys import SeenKeys
 from valkey import ValkeyError
+from valkey.exceptions import ResponseError
 
 from recstack_gateway import seen
 from recstack_gateway.errors import Unavailable
@@ -17,11 +18,13 @@ from recstack_gateway.events.event import Event, to_fields
 TIMEOUT = 0.5
 EVENT_SECONDS = 86_400
 """How long an event id is remembered: a sender that tries again later than this counts as new."""
+PROBE_SECONDS = 60.0
+"""How often it is asked whether the server has a Bloom module; it may be another server by then."""
 SCAN = 1000
 """Entries that are read at once to find those of a user."""
 Words = Sequence[str | int]
 _ONCE = """
--- Of each key that is new, run its commands.
+-- Of each key that is new, run its commands; of BF.INSERT and the next one the first that succeeds.
 -- ARGV: seconds; of each key: count, and of each command: words, word…
 local at, new = 2, {}
 for i, key in ipairs(KEYS) do
@@ -29,9 +32,14 @@ for i, key in ipairs(KEYS) do
   local fresh = redis.call('SET', key, 1, 'NX', 'EX', ARGV[1])
   new[i] = fresh and 1 or 0
   at = at + 1
+  local done = false
   for _ = 1, count do
     local words = tonumber(ARGV[at])
-    if fresh then
+    if done then
+      done = false
+    elseif fresh and ARGV[at + 1] == 'BF.INSERT' then
+      done = type(redis.pcall(unpack(ARGV, at + 1, at + words))[1]) == 'number'
+    elseif fresh then
       redis.call(unpack(ARGV, at + 1, at + words))
     end
     at = at + 1 + words
@@ -65,6 +73,7 @@ class EventWriter:
         )
         self._once = self._client.register_script(_ONCE)
         self._keys, self._clock = EventKeys(scope), clock
+        self._native, self._probe_at = False, 0.0
 
     async def close(self) -> None:
         """Close the connections."""
@@ -87,11 +96,12 @@ class EventWriter:
         known = [replace(event, seconds=min(event.seconds, now)) for event in events]
         if not known:
             return Accepted(0, 0)
+        native = marks is not None and await self._has_filters(now)
         words: list[str | int] = [EVENT_SECONDS]
         for event in known:
             commands: list[Words] = []
             if marks is not None and event.user is not None:
-                commands += seen.marks(marks, event.user, event.item, event.seconds, now)
+                commands += seen.marks(marks, event.user, event.item, event.seconds, now, native=native)
             if stream:
                 fields = [word for pair in to_fields(event).items() for word in pair]
                 commands.append(["XADD", self._keys.stream(), "*", *fields])
@@ -101,6 +111,19 @@ class EventWriter:
         new = await self._run([self._keys.known(event.id) for event in known], words)
         users = sum(fresh for event, fresh in zip(known, new, strict=True) if event.user is not None)
         return Accepted(sum(new), users)
+
+    async def _has_filters(self, now: float) -> bool:
+        """Whether the server has a Bloom module, as far as is known."""
+        if now >= self._probe_at:
+            try:
+                await cast(Awaitable[Any], self._client.execute_command(*seen.PROBE))
+                self._native = True
+            except ResponseError:
+                self._native = False
+            except (ValkeyError, OSError) as error:
+                raise Unavailable(f"Valkey: {error}; send the events again") from error
+            self._probe_at = now + PROBE_SECONDS
+        return self._native
 
     async def _run(self, keys: list[str], words: list[str | int]) -> list[int]:
         try:
@@ -116,7 +139,7 @@ class EventWriter:
         """
         try:
             found: Any = await self._client.zrevrange(self._keys.recent(user), 0, -1, withscores=True)
-            filters = cast(int, await self._client.exists(*marks.readable(user, self._clock())))
+            filters = cast(int, await self._client.exists(*_filters(marks, user, self._clock())))
             waiting = [entry async for batch in self._waiting(user) for entry in batch]
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
@@ -136,7 +159,8 @@ class EventWriter:
                 for stream, entry in batch:
                     await self._client.xdel(stream, entry)
             # After the events: one of them may have been worked off meanwhile.
-            await self._client.delete(*marks.readable(user, self._clock()), self._keys.recent(user))
+            filters = _filters(marks, user, self._clock())
+            await self._client.delete(*filters, self._keys.recent(user))
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 
@@ -151,3 +175,8 @@ class EventWriter:
                 if len(entries) < SCAN:
                     break
                 start = b"(" + entries[-1][0]
+
+
+def _filters(keys: SeenKeys, user: int, now: float) -> list[str]:
+    """Of both forms."""
+    return [*keys.bitmaps(user, now), *keys.natives(user, now)]

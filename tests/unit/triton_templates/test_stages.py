@@ -52,11 +52,11 @@ def test_any_of_several_bitmaps() -> None:
 def test_an_item_counts_as_seen_for_the_ttl(ttl: int, seen_at: int, share: float) -> None:
     keys = SeenKeys("shop/retail", 100, 0.01, ttl)
     part = keys.slice_of(seen_at)
-    key = keys.key(7, part)
+    key = keys.bitmap(7, part)
     half = math.floor(share * keys.slice_seconds * (SLICES - 1))
-    assert key in keys.readable(7, seen_at + half)
+    assert key in keys.bitmaps(7, seen_at + half)
     assert keys.expiry(part) > seen_at + half
-    assert key not in keys.readable(7, keys.expiry(part))
+    assert key not in keys.bitmaps(7, keys.expiry(part))
     assert keys.expiry(part) <= seen_at + 1.5 * ttl + 1
 
 
@@ -67,7 +67,7 @@ def test_keys_differ_by_stack_user_and_shape() -> None:
         SeenKeys("a/b", 101, 0.01, 100),
         SeenKeys("a/b", 100, 0.1, 100),
     ]
-    assert len({keys.key(1, 2) for keys in (base, *others)} | {base.key(2, 2)}) == 5
+    assert len({keys.bitmap(1, 2) for keys in (base, *others)} | {base.bitmap(2, 2)}) == 5
 
 
 def test_top_keeps_the_order_of_equals() -> None:

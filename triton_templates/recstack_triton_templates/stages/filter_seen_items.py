@@ -27,7 +27,7 @@ class Bloom:
     @cached_property
     def bits(self) -> int:
         """Bits of the bitmap, a multiple of 8."""
-        exact = -self.capacity * math.log(self._rate) / math.log(2) ** 2
+        exact = -self.capacity * math.log(self.rate) / math.log(2) ** 2
         return math.ceil(exact / 8) * 8
 
     @cached_property
@@ -36,7 +36,8 @@ class Bloom:
         return max(1, round(self.bits / self.capacity * math.log(2)))
 
     @property
-    def _rate(self) -> float:
+    def rate(self) -> float:
+        """``error_rate``, within what makes a filter."""
         return min(max(self.error_rate, 1e-9), 0.5)
 
     def positions(self, ids: Array) -> Array:
