@@ -1,7 +1,7 @@
 """Both forms of the seen filter: share of false positives at capacity, and how long a request's reads take.
 
-``python benchmarks/seen_filter.py [--module PATH]`` in the serving environment. ``--module``: Valkey's Bloom module,
-without which there are only bitmaps. Written by the gateway's writer, read as the model reads, over one connection.
+``python benchmarks/seen_filter.py [--module PATH]`` in the serving environment. ``--module``: Valkey's Bloom
+module, without which there are only bitmaps. Written by the gateway's writer, read as the model reads.
 """
 
 import argparse
@@ -22,17 +22,19 @@ from recstack_triton_templates.seen_keys import SLICES, SeenKeys
 
 from tests.serving.valkey_server import ValkeyServer
 
-CAPACITY, RATES, CANDIDATES, ROUNDS, UNSEEN = 1000, (0.1, 0.01, 0.001), 600, 2000, 1_000_000
+CAPACITY, CANDIDATES, ROUNDS, UNSEEN = 1000, 600, 2000, 1_000_000
+CASES = ((0.1, 1), (0.01, 1), (0.001, 1), (0.01, 3))
+"""Declared error rates, and how many times the capacity is put in."""
 
 
-async def _fill(url: str, keys: SeenKeys, now: float) -> None:
-    """Every slice that is read, to its capacity."""
+async def _fill(url: str, keys: SeenKeys, now: float, items: int) -> None:
+    """So many items into every slice that is read, of a user of that number."""
     writer = EventWriter(url, keys.scope, clock=lambda: now)
     for part in range(SLICES):
         at = now - part * keys.slice_seconds
-        for start in range(0, CAPACITY, 100):
-            items = range(part * CAPACITY + start, part * CAPACITY + start + 100)
-            events = [Event(f"{keys.error_rate}-{one}", 1, one, "view", at) for one in items]
+        for start in range(part * items, (part + 1) * items, 100):
+            ids = range(start, start + 100)
+            events = [Event(f"{items}-{keys.error_rate}-{one}", items, one, "view", at) for one in ids]
             await writer.accept(events, marks=keys, stream=False)
     await writer.close()
 
@@ -48,27 +50,29 @@ def _milliseconds(action: Callable[[], object]) -> tuple[float, float]:
 
 def _measure(form: str, server: ValkeyServer) -> None:
     now = time.time()
-    for rate in RATES:
+    for rate, times in CASES:
         keys = SeenKeys("shop/retail", CAPACITY, rate, 86_400)
-        asyncio.run(_fill(server.url, keys, now))
+        user = times * CAPACITY
+        asyncio.run(_fill(server.url, keys, now, user))
         pipeline = ValkeyPipeline(server.url, lambda: now)
         reads: list[Reads] = [BitmapReads(keys), NativeReads(keys, pipeline.run)]
         online = ValkeyOnline(pipeline, reads, lambda: now)
-        known = online.fetch([Request(1)])[0]
+        known = online.fetch([Request(user)])[0]
         assert known.seen is not None
-        assert known.seen(np.arange(SLICES * CAPACITY)).all()
+        assert known.seen(np.arange(SLICES * user)).all()
         unseen = np.arange(10**6, 10**6 + UNSEEN).reshape(-1, 10_000)
         share = float(np.mean([known.seen(ids).mean() for ids in unseen]))
 
-        def request(online: ValkeyOnline = online) -> Known:
-            found = online.fetch([Request(1)])[0]
+        def request(online: ValkeyOnline = online, user: int = user) -> Known:
+            found = online.fetch([Request(user)])[0]
             assert found.seen is not None
             found.seen(np.arange(CANDIDATES))
             return found
 
         assert not request().incomplete
         half, most = _milliseconds(request)
-        print(f"{form}: declared {rate}, false positives {share:.5f}, read ms p50 {half:.2f} p99 {most:.2f}")
+        told = f"{form}: declared {rate}, {times}x capacity, false positives {share:.5f}"
+        print(f"{told}, read ms p50 {half:.2f} p99 {most:.2f}")  # noqa: T201
 
 
 def main() -> None:

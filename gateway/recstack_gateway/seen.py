@@ -14,8 +14,8 @@ def marks(
 ) -> list[Sequence[str | int]]:
     """Commands that mark ``item`` as seen at ``seconds``; none when that is too long ago to count.
 
-    ``native``: the server has a Bloom module. Then BF.INSERT comes first, and after it the command that does the
-    same without, for a server that refuses. A filter that is full grows; its error rate is told at its making.
+    ``native``: the server has a Bloom module. Then BF.INSERT comes first, and after it the command that does
+    the same without, for a server that refuses. A filter of the module grows when it is full.
     """
     part = keys.slice_of(seconds)
     expiry = keys.expiry(part)

@@ -1,4 +1,4 @@
-"""A Valkey with BF.*: the real module where RECSTACK_VALKEY_BLOOM names it, else a server that speaks the same.
+"""A server with BF.*: Valkey with the module that RECSTACK_VALKEY_BLOOM names, else one that speaks the same.
 
 The module is not in Debian, and its source is where a fresh clone's tests do not reach.
 """
