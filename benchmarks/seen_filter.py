@@ -72,7 +72,7 @@ def _measure(form: str, server: ValkeyServer) -> None:
         assert not request().incomplete
         half, most = _milliseconds(request)
         told = f"{form}: declared {rate}, {times}x capacity, false positives {share:.5f}"
-        print(f"{told}, read ms p50 {half:.2f} p99 {most:.2f}")  # noqa: T201
+        print(f"{told}, read ms p50 {half:.2f} p99 {most:.2f}")
 
 
 def main() -> None:

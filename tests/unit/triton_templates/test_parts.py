@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from recstack_triton_templates import matrices
 from recstack_triton_templates.graph import LAST, REPLY, REQUEST, STAGES, TENSORS
-from recstack_triton_templates.online import Known
+from recstack_triton_templates.online import AskedSeen, Known
 from recstack_triton_templates.package import Package, load
 from recstack_triton_templates.parts import Parts
 from recstack_triton_templates.recommender import Recommender
@@ -24,7 +24,7 @@ from tests.serving.sample_package import FILMS, ILLUSTRATED, NOW, RETAIL, Sample
 
 NUMPY = {"UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_, "FP32": np.float32, "FP64": np.float64}
 SEEN = {1: range(1000, 1100), 2: range(1000, 1399), 3: range(1000, 1400)}
-"""What users saw; the store is down for user 4."""
+"""What users saw; the store is down for user 4, and for user 5 from when candidates are there."""
 USERS: dict[int, dict[str, Array]] = {
     3: {},
     11: {"gender": np.array(["F"]), "age": np.array([None], dtype=object)},
@@ -71,6 +71,8 @@ class Store:
     def _one(request: Request) -> Known:
         if request.user_id is None or request.plain:
             return Known()
+        if request.user_id == 5:
+            return Known(seen=AskedSeen(lambda asked: None, lambda asked: np.isin(asked, SEEN[1])))
         ids = np.array(SEEN.get(request.user_id, range(0)))
         seen = (lambda asked: np.isin(asked, ids)) if len(ids) else None
         return Known(USERS.get(request.user_id), seen, degraded=request.user_id == 4)
@@ -126,7 +128,7 @@ class Ensemble:
 
 
 def _requests() -> list[dict[str, Any]]:
-    users = [None, 0, 1, 2, 3, 4, 11, 50, 51, -1, 2**63 - 1]
+    users = [None, 0, 1, 2, 3, 4, 5, 11, 50, 51, -1, 2**63 - 1]
     contexts: list[dict[str, Any]] = [
         {},
         {"device_type": 2},
@@ -196,6 +198,22 @@ def test_equals_the_fused_graph(
             scores = [[i["score"] for i in each.get("items", [])] for each in (reply, expected)]
             np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
     assert ensemble.again > 0
+
+
+@pytest.mark.parametrize("graph", ["fused", "ensemble"])
+def test_a_filter_that_goes_away_before_it_is_asked_is_told(folders: dict[str, Path], graph: str) -> None:
+    """What was read before still leaves."""
+    settings = ServingSettings(seen_filter=True)
+    made = (
+        Ensemble(folders["retail"], settings)
+        if graph == "ensemble"
+        else Recommender(load(folders["retail"]), settings, Store(), lambda: float(NOW))
+    )
+    asked = b"\n".join(b'{"user_id": %d, "k": 500, "candidates": 450}' % user for user in (5, 1))
+    lost, whole = _replies(made.answer(asked))
+    assert (lost["degraded"], whole["degraded"]) == (True, False)
+    assert len(lost["items"]) > 200
+    assert not {one["id"] for one in lost["items"]} & set(SEEN[1])
 
 
 @pytest.mark.parametrize("graph", ["fused", "ensemble"])
