@@ -13,7 +13,7 @@ from recstack_gateway.events import writer as writing
 from recstack_gateway.events.event import Event
 from recstack_gateway.events.writer import PROBE_SECONDS, EventWriter
 from recstack_triton_templates import online
-from recstack_triton_templates.online import Known, ValkeyOnline, ValkeyPipeline
+from recstack_triton_templates.online import Known, Reads, ValkeyOnline, ValkeyPipeline
 from recstack_triton_templates.online_reads import BitmapReads, NativeReads
 from recstack_triton_templates.request import Request
 from recstack_triton_templates.seen_keys import SLICES, SeenKeys
@@ -38,7 +38,7 @@ class Shop:
 
     def known(self, user: int) -> Known:
         pipeline = ValkeyPipeline(self.server.url, self.clock)
-        reads = [BitmapReads(KEYS), NativeReads(KEYS, pipeline.run)]
+        reads: list[Reads] = [BitmapReads(KEYS), NativeReads(KEYS, pipeline.run)]
         return ValkeyOnline(pipeline, reads, self.clock).fetch([Request(user)])[0]
 
     def clock(self) -> float:
