@@ -3,7 +3,6 @@
 The module is not in Debian, and its source is where a fresh clone's tests do not reach.
 """
 
-import os
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -11,9 +10,7 @@ from typing import Protocol, Self
 
 from fakeredis import TcpFakeServer
 
-from tests.serving.valkey_server import ValkeyServer, free_port
-
-MODULE = os.environ.get("RECSTACK_VALKEY_BLOOM")
+from tests.serving.valkey_server import MODULE, ValkeyServer, free_port
 
 
 class Server(Protocol):

@@ -9,7 +9,7 @@ import pytest
 from tests.serving.api_server import ApiServer
 from tests.serving.pod import Pod
 from tests.serving.sample_package import FILMS, ILLUSTRATED, RETAIL, SamplePackage
-from tests.serving.valkey_server import ValkeyServer
+from tests.serving.valkey_server import MODULE, ValkeyServer
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as server:
+    with ValkeyServer(tmp_path_factory.mktemp("valkey"), MODULE) as server:
         yield server
 
 

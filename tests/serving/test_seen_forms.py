@@ -18,8 +18,8 @@ from recstack_triton_templates.online_reads import BitmapReads, NativeReads
 from recstack_triton_templates.request import Request
 from recstack_triton_templates.seen_keys import SLICES, SeenKeys
 
-from tests.serving.bloom_server import MODULE, Server, bloom_server
-from tests.serving.valkey_server import ValkeyServer
+from tests.serving.bloom_server import Server, bloom_server
+from tests.serving.valkey_server import MODULE, ValkeyServer
 
 KEYS = SeenKeys("shop/retail", 1000, 0.01, 86_400)
 FORMS = ("bitmap", "native")

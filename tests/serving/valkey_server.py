@@ -14,6 +14,8 @@ from recstack_lab.image_debian import make_rootfs
 
 CACHE = Path(os.environ.get("CACHE", Path.home() / ".cache" / "recstack"))
 SUITE = "trixie"
+MODULE = os.environ.get("RECSTACK_VALKEY_BLOOM")
+"""A Bloom module for the servers of tests that do not choose."""
 
 
 def _program() -> list[str]:
