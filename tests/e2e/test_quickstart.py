@@ -1,5 +1,6 @@
 """The main job: from one apply to recommendations, through the deaths of all that can die, to nothing."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ SPEC: dict[str, Any] = {
     },
     "models": {"retrieval": {"batchSize": 512, "epochs": 3}, "ranking": {"batchSize": 4096, "epochs": 2}},
     "evaluation": {"gates": [{"metric": "recall@10/popularity", "min": 1.2}, {"metric": "auc", "min": 0.55}]},
-    "serving": {"candidates": 100, "topK": 50},
+    "serving": {"candidates": 100, "topK": 50, "trending": {"candidates": 5, "coldCandidates": 20}},
+    "stores": {"feast": {}},
 }
+PASSWORD = "$(sed -n 's/^requirepass //p' /etc/valkey/valkey.conf)"
+COUNT_KEYS = f"valkey-cli --no-auth-warning -a {PASSWORD} dbsize"
 NOON, NIGHT = 1_704_715_200, 1_704_758_400
 
 
@@ -27,13 +31,16 @@ def test_quickstart(story: Story, leader: Callable[[], str]) -> None:
     kill_leader_while_training(story, leader)
     story.ready("shop")
     kubectl_sees_it(story)
+    features_are_online(story)
     with story.gateway("shop") as client:
         first = people_get_different_lists(story, client)
         what_was_bought_is_not_shown_again(story, client)
+        what_many_buy_is_shown_to_newcomers(story, client)
     settled_costs_no_write(story)
     operator_stays_small(story)
     all_pods_die(story, first)
     another_recipe_takes_over_without_a_failed_request(story)
+    a_pin_brings_the_version_before_back_at_once(story)
     story.gone("shop")
     nothing_of_it_is_on_the_node(story)
 
@@ -68,6 +75,15 @@ def kubectl_sees_it(story: Story) -> None:
     assert {"TrainingStarted", "StepSucceeded", "Live"} <= reasons
 
 
+def features_are_online(story: Story) -> None:
+    found = story.condition("rstack", "shop", "FeaturesReady")
+    story.tell(found["message"])
+    assert (found["status"], found["reason"]) == ("True", "Materialized")
+    keys = int(story.kube("exec", "sts/shop-valkey", "--", "sh", "-c", COUNT_KEYS).strip())
+    story.tell(f"{keys} keys in the online store, of 1000 users and 400 items")
+    assert keys >= 1400
+
+
 def people_get_different_lists(story: Story, client: httpx.Client) -> dict[str, Any]:
     known = recommend(client, 1, device_type=0, timestamp=NOON)
     unknown = recommend(client, 999_999, device_type=0, timestamp=NOON)
@@ -99,6 +115,25 @@ def what_was_bought_is_not_shown_again(story: Story, client: httpx.Client) -> No
     assert len(after) == 10
     assert client.delete("/v1/users/2/state").status_code < 300
     assert shown[0] in ids(recommend(client, 2))
+
+
+def what_many_buy_is_shown_to_newcomers(story: Story, client: httpx.Client) -> None:
+    least = ids(recommend(client, None, k=50))[-1]
+    unseen = next(item for item in range(1, 400) if item not in ids(recommend(client, None, k=50)))
+    events = [
+        {"event_id": f"many-{user}", "user_id": user, "item_id": unseen, "type": "purchase"}
+        for user in range(500, 600)
+    ]
+    assert client.post("/v1/events", json={"events": events}).status_code == 202
+    began = time.monotonic()
+
+    def told() -> bool:
+        answer = client.post("/v1/recommend", json={"user_id": None, "k": 50, "explain": True}).json()
+        counts = answer["explain"]["candidates"]
+        return bool(counts["trending"] > 0)
+
+    story.until("what many bought is among a newcomer's candidates", told, 20)
+    story.tell(f"item {unseen}, after {time.monotonic() - began:.1f} s; item {least} was the last before")
 
 
 def _written(story: Story) -> dict[str, str]:
@@ -182,6 +217,24 @@ def another_recipe_takes_over_without_a_failed_request(story: Story) -> None:
     assert second not in served
     assert set(served) == {old, live}
     assert served == sorted(served, key=lambda version: version == live)
+
+
+def a_pin_brings_the_version_before_back_at_once(story: Story) -> None:
+    status = story.get("rstack", "shop")["status"]
+    live, before = status["liveVersion"], status["history"][1]["version"]
+    with story.gateway("shop") as client:
+        for wanted, pin in ((before, before), (live, None)):
+            story.tell(f"spec.rollout.pin = {pin}")
+            began = time.monotonic()
+            patch = json.dumps({"spec": {"rollout": {"pin": pin}}})
+            story.kube("patch", "rstack", "shop", "--type=merge", "-p", patch)
+            while recommend(client, 1)["version"] != wanted:
+                assert time.monotonic() - began < 30, story.account()
+                time.sleep(0.05)
+            taken = time.monotonic() - began
+            story.tell(f"{wanted} answers after {taken:.1f} s")
+            assert taken <= 5
+    story.ready("shop", 60)
 
 
 def nothing_of_it_is_on_the_node(story: Story) -> None:
