@@ -8,7 +8,7 @@ from typing import Any
 
 from recstack_controllers import kinds
 from recstack_controllers.kit import clock, names
-from recstack_controllers.resources.job import CONTAINER
+from recstack_controllers.resources.pods import CONTAINER
 from recstack_controllers.resources.steps import Step
 from recstack_crds.v1alpha1.modelversion import Promote
 

@@ -15,7 +15,7 @@ from recstack_gateway.events import behaviour as module
 from recstack_gateway.events.effects import Effects
 from recstack_gateway.events.event import Event, to_fields
 from recstack_gateway.plan import Behaviour, Events
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 from recstack_triton_templates.event_keys import GROUP, EventKeys
 from recstack_triton_templates.feast_view import FeastView, Row
 
@@ -23,7 +23,7 @@ from tests.serving.valkey_server import ValkeyServer
 
 NOW = float(int(time.time()))
 WINDOW, TTL = 100, 10_000
-PROJECT = feast_keys.project("shop", "retail")
+PROJECT = feast_names.project("shop", "retail")
 BEHAVIOUR = Behaviour(
     project=PROJECT, join_key="person", columns=("taste", "shade", "age"),
     derived={"taste": "genre", "shade": "colour"}, window_seconds=WINDOW, ttl_seconds=TTL,
@@ -34,7 +34,7 @@ SETTINGS = Events(
 )  # fmt: skip
 KEYS = EventKeys("shop/retail")
 TRANSFORMS = [{"column": column, "ops": [{"op": "Categorify"}]} for column in BEHAVIOUR.columns]
-VIEW = FeastView(PROJECT, feast_keys.USER_VIEW, "person", TRANSFORMS, TTL)
+VIEW = FeastView(PROJECT, feast_names.USER_VIEW, "person", TRANSFORMS, TTL)
 Did = tuple[float, Mapping[str, Raw]]
 
 
@@ -58,16 +58,16 @@ class Store:
 
     async def stamp(self, user: int = 7) -> float:
         content: Any = await self.client.hget(
-            module.row(BEHAVIOUR, user), feast_keys.timestamp_field(feast_keys.USER_VIEW)
+            module.row(BEHAVIOUR, user), feast_keys.timestamp_field(feast_names.USER_VIEW)
         )
         return feast_keys.decode_time(content)
 
     async def write(self, at: float, user: int = 7, **values: Any) -> None:
         """As Feast materializes."""
         words: Any = {
-            feast_keys.field(feast_keys.USER_VIEW, name): feast_keys.encode(one)
+            feast_keys.field(feast_names.USER_VIEW, name): feast_keys.encode(one)
             for name, one in values.items()
-        } | {feast_keys.timestamp_field(feast_keys.USER_VIEW): feast_keys.encode_time(at)}
+        } | {feast_keys.timestamp_field(feast_names.USER_VIEW): feast_keys.encode_time(at)}
         await self.client.hset(module.row(BEHAVIOUR, user), mapping=words)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import valkey
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 from recstack_triton_templates.event_keys import EventKeys
 
 from tests.serving.api_server import ApiServer
@@ -21,7 +21,7 @@ from tests.serving.valkey_server import ValkeyServer
 
 BEHAVING = replace(RETAIL, user=(*RETAIL.user, column("top_category", ["a", "b", "c"])))
 SAMPLE = SamplePackage(BEHAVING, 11)
-PROJECT = feast_keys.project("shop", "retail")
+PROJECT = feast_names.project("shop", "retail")
 CONTEXT = {"device_type": 1, "timestamp": NOW}
 PEOPLE = int(os.environ.get("BEHAVIOUR_PEOPLE", "20"))
 """More for a figure."""
@@ -119,8 +119,8 @@ def test_the_next_recommendation_knows(shop: Pod, server: ValkeyServer) -> None:
 
 def _materialize(server: ValkeyServer, user: int, **values: Any) -> None:
     fields = {
-        feast_keys.field(feast_keys.USER_VIEW, name): feast_keys.encode(one) for name, one in values.items()
+        feast_keys.field(feast_names.USER_VIEW, name): feast_keys.encode(one) for name, one in values.items()
     }
-    fields[feast_keys.timestamp_field(feast_keys.USER_VIEW)] = feast_keys.encode_time(time.time())
+    fields[feast_keys.timestamp_field(feast_names.USER_VIEW)] = feast_keys.encode_time(time.time())
     with valkey.Valkey.from_url(server.url) as client:
         client.hset(feast_keys.entity_key(PROJECT, "user_id", user), mapping=fields)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import valkey
 from recstack_gateway.triton import GrpcTriton
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 
 from tests.serving.api_server import ApiServer
 from tests.serving.conftest import Packages
@@ -18,7 +18,7 @@ from tests.serving.pod import Pod
 from tests.serving.sample_package import NOW, RETAIL, SamplePackage
 from tests.serving.valkey_server import ValkeyServer
 
-PROJECT = feast_keys.project("shop", "retail")
+PROJECT = feast_names.project("shop", "retail")
 SAMPLE = SamplePackage(RETAIL, 1)
 CONTEXT = {"device_type": 1, "timestamp": NOW}
 GRAPHS = ("fused", "ensemble")
@@ -94,7 +94,7 @@ def _agree(reply: dict[str, Any], expected: dict[int, float]) -> None:
     ],
 )
 def test_the_user_is_the_online_one(both: Pod, valkey: ValkeyServer, user: int, raw: dict[str, Any]) -> None:
-    _write(valkey, feast_keys.USER_VIEW, "user_id", user, **raw)
+    _write(valkey, feast_names.USER_VIEW, "user_id", user, **raw)
     own = {"user_id": user} | {name: value for name, value in raw.items() if name != "gender" or value}
     for reply in _ask(both, user_id=user):
         assert reply["degraded"] is False
@@ -107,8 +107,8 @@ def test_the_user_is_the_online_one(both: Pod, valkey: ValkeyServer, user: int, 
 
 
 def test_who_is_not_online_is_unknown(both: Pod, valkey: ValkeyServer) -> None:
-    _write(valkey, feast_keys.USER_VIEW, "user_id", 8, gender="M")
-    _write(valkey, feast_keys.USER_VIEW, "user_id", 9, 3700, gender="M")
+    _write(valkey, feast_names.USER_VIEW, "user_id", 8, gender="M")
+    _write(valkey, feast_names.USER_VIEW, "user_id", 9, 3700, gender="M")
     for user in (7, 9, 10**6):
         for reply in _ask(both, user_id=user):
             _agree(reply, _expected(None))
@@ -121,7 +121,7 @@ def test_items_follow_and_the_cap_follows_them(both: Pod, valkey: ValkeyServer) 
     assert before[0] == pytest.approx(before[1], abs=1e-5)
     assert len(before[0]) == 12  # 4 of each of 3 categories
     for item in SAMPLE.item_ids.tolist():
-        _write(valkey, feast_keys.ITEM_VIEW, "item_id", item, category_l1="b")
+        _write(valkey, feast_names.ITEM_VIEW, "item_id", item, category_l1="b")
     within = _wait(both, lambda found: all(len(one) == 4 for one in found))
     assert within < 5
     changed = SamplePackage(RETAIL, 1)
@@ -145,9 +145,9 @@ def test_valkey_goes_and_comes_back(both: Pod, valkey: ValkeyServer) -> None:
     within = _wait(both, lambda found: all(len(one) == 12 for one in found))  # it came back empty
     assert within < 5
     assert [one["degraded"] for one in _ask(both, user_id=5)] == [False, False]
-    _write(valkey, feast_keys.ITEM_VIEW, "item_id", 1000, category_l1="a")
+    _write(valkey, feast_names.ITEM_VIEW, "item_id", 1000, category_l1="a")
     for item in SAMPLE.item_ids.tolist()[1:]:
-        _write(valkey, feast_keys.ITEM_VIEW, "item_id", item, category_l1="c")
+        _write(valkey, feast_names.ITEM_VIEW, "item_id", item, category_l1="c")
     assert _wait(both, lambda found: all(len(one) <= 5 for one in found)) < 5
 
 

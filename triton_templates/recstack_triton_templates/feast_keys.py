@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 
-USER_VIEW, ITEM_VIEW = "user_features", "item_features"
-"""Feature views of a stack; their features are named as the raw columns that they hold."""
-
 Value = int | float | str | bytes | bool | None
 
 _STRING, _INT64 = 2, 4
@@ -26,14 +23,6 @@ _BYTES_VAL, _STRING_VAL, _INT32_VAL, _INT64_VAL, _DOUBLE_VAL, _FLOAT_VAL, _BOOL_
 _NULL_VAL = 19
 _VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
 _WRAP = 1 << 64
-
-
-def project(namespace: str, stack: str) -> str:
-    """Feast's project of a stack, which also names its tables: without dashes.
-
-    Stacks whose names differ in dashes only have the same one; they must not share a Valkey.
-    """
-    return f"recstack_{namespace}_{stack}".replace("-", "_")
 
 
 def entity_key(project: str, join_key: str, entity_id: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recstack_triton_templates.feast_keys import ITEM_VIEW, USER_VIEW
+from recstack_triton_templates.feast_names import ITEM_VIEW, USER_VIEW
 from recstack_triton_templates.feast_view import FeastView
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.live_items import LiveItems, LiveTable

@@ -11,7 +11,7 @@ from recstack_crds.v1alpha1.modelversion import GateVerdict
 
 from recstack_controllers.kit.clock import parse
 from recstack_controllers.kit.cluster import Manifest
-from recstack_controllers.resources.job import CONTAINER
+from recstack_controllers.resources.pods import CONTAINER
 from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE
 
 OUT_OF_MEMORY_EXIT_CODE = 137

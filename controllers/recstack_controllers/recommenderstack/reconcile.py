@@ -11,7 +11,7 @@ from recstack_crds.v1alpha1 import RecommenderStackStatus
 from recstack_crds.v1alpha1.models import Gate
 from recstack_crds.v1alpha1.platform import GpuRuntime
 from recstack_crds.v1alpha1.recommenderstack import FeastStatus
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_names
 from recstack_triton_templates.render import ServingSettings, render
 
 from recstack_controllers import kinds, latency, proof
@@ -540,7 +540,7 @@ def serving_settings(stack: Stack, *, online: bool) -> ServingSettings:
         trending_candidates=spec.trending.candidates,
         trending_cold_candidates=spec.trending.cold_candidates,
         trending_by=trending_by(stack),
-        feast_project=feast_keys.project(stack.namespace, stack.name) if feast else None,
+        feast_project=feast_names.project(stack.namespace, stack.name) if feast else None,
         feast_ttl_seconds=feast_builders.ttl_seconds(feast) if feast else 0,
     )
 

@@ -1,7 +1,7 @@
 """The pod that works off events, and what the plan says of them."""
 
 from recstack_crds.v1alpha1.features import Feature, Op
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_names
 
 from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
@@ -107,7 +107,7 @@ def _behaviour(stack: Stack) -> Manifest | None:
         return None
     key = spec.data.tables.users.id
     return {
-        "project": feast_keys.project(stack.namespace, stack.name),
+        "project": feast_names.project(stack.namespace, stack.name),
         "joinKey": key,
         "columns": feast.columns(spec.features.user, key),
         "derived": derived,

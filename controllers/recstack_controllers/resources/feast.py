@@ -10,12 +10,12 @@ import yaml
 from recstack_crds.v1alpha1.features import Feature
 from recstack_crds.v1alpha1.modelversion import Recipe
 from recstack_crds.v1alpha1.platform import Feast
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_names
 
 from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import pods, valkey
-from recstack_controllers.resources.job import CONTAINER
+from recstack_controllers.resources.pods import CONTAINER
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
 from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE
 
@@ -116,7 +116,7 @@ def _store(stack: Stack, feast: Feast) -> Manifest:
             "s3_staging_location": athena.s3_staging_location,
         }
     return {
-        "project": feast_keys.project(stack.namespace, stack.name),
+        "project": feast_names.project(stack.namespace, stack.name),
         "provider": "local",
         "registry": {"registry_type": "file", "path": registry, "cache_ttl_seconds": 0},
         "online_store": {"type": "redis", "connection_string": CONNECTION},
@@ -132,8 +132,8 @@ def _definitions(stack: Stack, feast: Feast, version: Version) -> Manifest:
     athena, s3 = feast.offline.athena, stack.artifacts_s3
     views = []
     for name, entity, key, declared in (
-        (feast_keys.USER_VIEW, "user", tables.users.id, features.user),
-        (feast_keys.ITEM_VIEW, "item", tables.items.id, features.item),
+        (feast_names.USER_VIEW, "user", tables.users.id, features.user),
+        (feast_names.ITEM_VIEW, "item", tables.items.id, features.item),
     ):
         view: Manifest = {
             "name": name,
@@ -144,7 +144,7 @@ def _definitions(stack: Stack, feast: Feast, version: Version) -> Manifest:
         }
         if athena is not None:
             # Names of tables have no dashes, and names of stacks no underscores: the two stay apart.
-            project = feast_keys.project(stack.namespace, stack.name)
+            project = feast_names.project(stack.namespace, stack.name)
             view["table"] = f"{project.replace('-', '__')}_{name}"
         if view["columns"]:  # without any, Feast would take whatever the files have
             views.append(view)

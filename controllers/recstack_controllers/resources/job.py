@@ -9,7 +9,6 @@ from recstack_controllers.resources import configmaps, pods
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
 from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE, CONTRACTS, Arguments, Step, command
 
-CONTAINER = "step"
 CONFIG_PATH = "/etc/recstack"
 WEIGHTS_PATH = "/weights"
 """Claims with encoders' checkpoints are mounted below it, each under its own name."""
@@ -36,7 +35,7 @@ def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> M
                     {
                         "action": "FailJob",
                         "onExitCodes": {
-                            "containerName": CONTAINER,
+                            "containerName": pods.CONTAINER,
                             "operator": "In",
                             "values": [BAD_INPUT_EXIT_CODE],
                         },
@@ -85,7 +84,7 @@ def _container(stack: Stack, version: Version, step: Step, live_package: str) ->
         live_package=live_package,
     )
     return {
-        "name": CONTAINER,
+        "name": pods.CONTAINER,
         "image": stack.settings.images.training,
         "imagePullPolicy": stack.settings.image_pull_policy,
         "command": command(step, arguments),

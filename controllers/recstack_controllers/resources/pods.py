@@ -7,6 +7,8 @@ from recstack_controllers.settings import Settings
 
 USER = 65532
 GPU = "nvidia.com/gpu"
+CONTAINER = "step"
+"""Of a Job's pod."""
 
 
 def pod_security() -> Manifest:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 
 from recstack_gateway.catalog import Raw
 from recstack_gateway.plan import Behaviour
@@ -31,7 +31,7 @@ def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> di
         "member": member,
         "window": settings.window_seconds,
         "kept": KEPT,
-        "stamp": feast_keys.timestamp_field(feast_keys.USER_VIEW).decode(),
+        "stamp": feast_keys.timestamp_field(feast_names.USER_VIEW).decode(),
         "ttl": settings.ttl_seconds,
         # A row that says what it said is written anew long before its time is over.
         "refresh": settings.ttl_seconds // 2,
@@ -40,4 +40,4 @@ def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> di
 
 
 def _field(column: str) -> str:
-    return feast_keys.field(feast_keys.USER_VIEW, column).hex()
+    return feast_keys.field(feast_names.USER_VIEW, column).hex()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 
 TAIL = "726563737461636b5f73686f705f72657461696c"
 
@@ -17,7 +17,7 @@ TAIL = "726563737461636b5f73686f705f72657461696c"
     ("project", "join_key", "entity_id", "golden"),
     [
         (
-            feast_keys.project("shop", "retail"),
+            feast_names.project("shop", "retail"),
             "user_id",
             17,
             f"010000000200000007000000757365725f696404000000080000001100000000000000{TAIL}",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recstack_triton_templates import feast_keys
+from recstack_triton_templates import feast_keys, feast_names
 from recstack_triton_templates.feast_keys import Value
 from recstack_triton_templates.feast_view import FeastView, Row
 from recstack_triton_templates.live_items import LiveTable
@@ -26,7 +26,7 @@ def package(tmp_path: Path) -> Package:
 
 @pytest.fixture
 def table(package: Package) -> LiveTable:
-    view = FeastView("p", feast_keys.ITEM_VIEW, "item_id", package.transforms("item"), 60)
+    view = FeastView("p", feast_names.ITEM_VIEW, "item_id", package.transforms("item"), 60)
     return LiveTable(package.items, view, package.item_transform)
 
 

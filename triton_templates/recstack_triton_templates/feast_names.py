@@ -1,0 +1,12 @@
+"""Names of a stack in Feast; who renders its repository has no NumPy, so they stand apart from the format."""
+
+USER_VIEW, ITEM_VIEW = "user_features", "item_features"
+"""Feature views of a stack; their features are named as the raw columns that they hold."""
+
+
+def project(namespace: str, stack: str) -> str:
+    """Feast's project of a stack, which also names its tables: without dashes.
+
+    Stacks whose names differ in dashes only have the same one; they must not share a Valkey.
+    """
+    return f"recstack_{namespace}_{stack}".replace("-", "_")
