@@ -38,6 +38,9 @@ async def proceed(
     """One step towards the repository of the version that is to serve."""
     await apply(cluster, kinds.NETWORK_POLICY, network.features(stack))
     version = await _version(cluster, stack, known)
+    if version is None and before.applied_digest:  # the next one is trained; those of the last are online
+        cron = await cluster.get(kinds.CRON_JOB, stack.namespace, names.feast(stack.name))
+        return _increments(stack, cron or {}, before)
     if version is None:
         text = "No version is packaged yet; the features of the first are applied then."
         return Standing((State.FALSE, "NoVersion", text), before)

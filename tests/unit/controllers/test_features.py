@@ -226,6 +226,16 @@ def served(world: World) -> list[Any]:
     return found
 
 
+async def test_features_stay_online_while_another_version_is_trained() -> None:
+    world = await settled(SPEC)
+    first = status(world)["feast"]
+    world.edit(SPEC | {"training": {"seed": 5}})
+    await world.round()
+    assert world.condition("ModelReady")["reason"] == "Training"
+    assert world.condition("FeaturesReady")["status"] == "True"
+    assert status(world)["feast"] == first
+
+
 async def test_a_new_stack_answers_once_its_features_are_online() -> None:
     """Before, everybody would be unknown."""
     world = World(SPEC)
