@@ -28,7 +28,7 @@ from recstack_controllers.resources.configmaps import Plan
 from recstack_controllers.resources.stack import Stack
 from recstack_controllers.settings import Images, Settings
 from recstack_crds.v1alpha1 import RecommenderStackSpec
-from recstack_crds.v1alpha1.models import StackTraining
+from recstack_crds.v1alpha1.models import Kind, StackTraining
 
 from recstack_cli.changes import Change, changes
 
@@ -243,6 +243,16 @@ def _changed(what: str, old: Manifest, new: Manifest) -> Iterator[Consequence]:
         yield Consequence(Effect.UPDATE, f"{what} is updated in place")
 
 
+def _watched(training: StackTraining) -> str:
+    asked = {
+        "new days": training.triggers.new_data and training.triggers.new_data.kind,
+        "drift": training.triggers.drift and training.triggers.drift.kind,
+        f"an age of {training.max_staleness}": training.triggers.on_stale,
+    }
+    said = [f"{what} (kind {kind})" for what, kind in asked.items() if kind]
+    return f"versions are made for {', '.join(said)}" if said else "only schedules and changes make versions"
+
+
 def _times(before: StackTraining, after: StackTraining) -> Iterator[Consequence]:
     old, new = ({one.name: one for one in side.schedules} for side in (before, after))
     for name in dict.fromkeys((*old, *new)):
@@ -255,9 +265,14 @@ def _times(before: StackTraining, after: StackTraining) -> Iterator[Consequence]
             except ValueError as error:
                 yield Consequence(Effect.REFUSED, f"schedule {name}: {error}; it never runs")
             else:
+                does = "fine-tunes what is live" if one.kind is Kind.FINE_TUNE else "trains"
                 yield Consequence(
-                    Effect.UPDATE, f"schedule {name} trains at {line} from now on; nothing is made up for"
+                    Effect.UPDATE, f"schedule {name} {does} at {line} from now on; nothing is made up for"
                 )
+    if before.triggers != after.triggers:
+        yield Consequence(Effect.UPDATE, f"{_watched(after)}; what was begun is trained on")
+    if before.fine_tune != after.fine_tune:
+        yield Consequence(Effect.UPDATE, "the next fine-tunes are fitted so; nothing is trained anew")
     if before.max_staleness != after.max_staleness:
         limit = after.max_staleness
         said = f"says whether the live version is younger than {limit}" if limit else "is gone"
@@ -276,5 +291,6 @@ def _rest(before: Stack, after: Stack, now: Situation) -> Iterator[Consequence]:
     past = [set(choice.history(now.known, one, now.plan)) for one in (before, after)]
     if gone := sorted(past[1] - past[0]):
         yield Consequence(
-            Effect.UPDATE, f"beyond the history limit: ModelVersion {', '.join(gone)} is deleted"
+            Effect.UPDATE,
+            f"beyond the history limit: ModelVersion {', '.join(gone)} is deleted, and its files after it",
         )

@@ -13,6 +13,9 @@ from recstack_cli.changes import changes, show
 from recstack_cli.kubectl import Kubectl
 from recstack_cli.text import columns
 
+SHOWN = 47
+"""Letters of a parent: every name of a version, the beginning of a digest."""
+
 
 def of_stack(kubectl: Kubectl, stack: str) -> list[Manifest]:
     """Versions of a stack, oldest first."""
@@ -45,7 +48,18 @@ def table(versions: Sequence[Manifest]) -> str:
     """One line a version."""
     statuses = [read(one) for one in versions]
     measured = list(dict.fromkeys(name for status in statuses for name in status.metrics))
-    rows = [["NAME", "CREATED", "KIND", "STATE", *(name.upper() for name in measured), "MESSAGE"]]
+    rows = [
+        [
+            "NAME",
+            "CREATED",
+            "KIND",
+            "PARENT",
+            "DAYS",
+            "STATE",
+            *(name.upper() for name in measured),
+            "MESSAGE",
+        ]
+    ]
     for version, status in zip(versions, statuses, strict=True):
         metadata, kind = version["metadata"], version["spec"].get("kind", "Full")
         rows.append(
@@ -53,6 +67,8 @@ def table(versions: Sequence[Manifest]) -> str:
                 metadata["name"],
                 metadata["creationTimestamp"],
                 kind,
+                version["spec"].get("parent", "-")[:SHOWN],
+                days(status),
                 status.phase or "New",
                 *figures(status, measured),
                 message(status),
@@ -61,17 +77,19 @@ def table(versions: Sequence[Manifest]) -> str:
     return columns(rows)
 
 
+def days(status: ModelVersionStatus) -> str:
+    """The days that a version is made of, by their files; a dash before ingest."""
+    return f"{status.window.first}..{status.window.last}" if status.window else "-"
+
+
 def figures(status: ModelVersionStatus, names: Iterable[str]) -> list[str]:
     """Metrics in four digits; a dash where one was not measured."""
     return [f"{status.metrics[name]:.4g}" if name in status.metrics else "-" for name in names]
 
 
 def compare(before: Manifest, after: Manifest) -> dict[str, Any]:
-    """Differences of two versions' recipes, defaults resolved, and their metrics."""
-    left, right = (
-        read_version(one).spec.recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for one in (before, after)
-    )
+    """Differences of two versions' kind, parent, days and recipe, defaults resolved, and their metrics."""
+    left, right = (_made_of(one) for one in (before, after))
     metrics = [read(one).metrics for one in (before, after)]
     return {
         "versions": [one["metadata"]["name"] for one in (before, after)],
@@ -82,6 +100,13 @@ def compare(before: Manifest, after: Manifest) -> dict[str, Any]:
             name: [side.get(name) for side in metrics] for name in dict.fromkeys((*metrics[0], *metrics[1]))
         },
     }
+
+
+def _made_of(version: Manifest) -> dict[str, Any]:
+    spec = read_version(version).spec
+    recipe: dict[str, Any] = spec.recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    parent = {} if spec.parent is None else {"parent": spec.parent}
+    return {"kind": spec.kind.value, **parent, "days": days(read(version)), **recipe}
 
 
 def describe(found: dict[str, Any]) -> str:

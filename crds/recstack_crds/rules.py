@@ -13,7 +13,7 @@ from recstack_crds.v1alpha1.embeddings import EmbeddingSource, Image, Text, Weig
 from recstack_crds.v1alpha1.events import Events
 from recstack_crds.v1alpha1.features import Features, Operator
 from recstack_crds.v1alpha1.models import Evaluation, Gate, Index, Ranking, StackTraining
-from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, ModelVersionStatus
+from recstack_crds.v1alpha1.modelversion import Days, ModelVersionSpec, ModelVersionStatus
 from recstack_crds.v1alpha1.platform import (
     Artifacts,
     Autoscaling,
@@ -307,14 +307,31 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "make a new stack, or go by way of an external Valkey",
         ),
     ),
+    StackTraining: (
+        _rule(
+            "!has(self.triggers) || !has(self.triggers.onStale) || has(self.maxStaleness)",
+            "triggers.onStale needs maxStaleness, the age that it waits for",
+        ),
+    ),
+    Days: (_rule("self.first <= self.last", "first must not be after last"),),
     ModelVersionSpec: (
+        _rule(
+            "(has(self.kind) && self.kind == 'FineTune') == has(self.parent)",
+            "kind FineTune needs parent, a ModelVersion or a package; kind Full must not have one",
+        ),
         _rule("self == oldSelf", "the spec of a ModelVersion is immutable: make a new ModelVersion"),
     ),
 }
 
 ROOT_RULES: Mapping[str, tuple[Rule, ...]] = {
     "RecommenderStack": (_name("RecommenderStack", MAX_STACK_NAME),),
-    "ModelVersion": (_name("ModelVersion", MAX_VERSION_NAME),),
+    "ModelVersion": (
+        _name("ModelVersion", MAX_VERSION_NAME),
+        _rule(
+            "!has(self.spec) || !has(self.spec.parent) || self.spec.parent != self.metadata.name",
+            "spec.parent is the version itself: name the one that it goes on from",
+        ),
+    ),
 }
 
 # Lists whose items have a key: server-side apply merges them, and the API server refuses doubles.

@@ -17,6 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from recstack_gateway.errors import Refused, Unavailable
 
 MANIFEST = "manifest.json"
+TRAINING = "training"
+"""Role of parts that no pod reads."""
 _CHUNK = 1 << 20
 Reader = Callable[[str], AbstractContextManager[BinaryIO]]
 """Opens a part by its name."""
@@ -44,7 +46,7 @@ def pull(artifacts: str, digest: str, packages: Path, wanted: Collection[str] | 
     try:
         manifest = _fetch(read, MANIFEST, writing, name, None)
         for part, facts in _parts(manifest).items():
-            if wanted is not None and part not in wanted:
+            if (wanted is not None and part not in wanted) or facts.get("role") == TRAINING:
                 continue
             _fetch(read, part, writing, facts["sha256"], facts["bytes"])
         writing.rename(target)

@@ -73,6 +73,10 @@ def canary(*steps: Thing) -> Thing:
     return {"rollout": {"strategy": {"type": "Canary", "canary": {"steps": list(steps)}}}}
 
 
+def triggered(**more: Any) -> Thing:
+    return {"training": {"triggers": more}}
+
+
 BAD: dict[str, tuple[Thing, str]] = {
     "two offline stores": (offline(files={}, athena=ATHENA, s3=S3), "at most one of files and athena"),
     "Athena without S3": (offline(athena=ATHENA), "set artifacts.s3, without endpoint"),
@@ -162,6 +166,10 @@ BAD: dict[str, tuple[Thing, str]] = {
     "packages in two places": (
         {"stores": {"artifacts": {"volume": {}, "s3": S3}}},
         "set at most one of volume and s3",
+    ),
+    "a version for an age without a limit": (
+        triggered(onStale="Full"),
+        "triggers.onStale needs maxStaleness",
     ),
     "TensorRT without a GPU": (
         {"serving": {"gpuRuntime": "TensorRT"}},
@@ -334,6 +342,28 @@ def test_a_version_never_changes(kube: Kube, space: str) -> None:
     message = "the spec of a ModelVersion is immutable: make a new ModelVersion"
     assert message in refusal(kube, space, version({"stack": "shop", "promote": "Manual"}))
     assert message in refusal(kube, space, version({"stack": "other"}))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"kind": "FineTune"}, "kind FineTune needs parent"),
+        ({"parent": "shop-1"}, "kind Full must not have one"),
+        ({"kind": "FineTune", "parent": "sha256:12"}, "spec.parent"),
+        ({"kind": "FineTune", "parent": "by-hand"}, "spec.parent is the version itself"),
+        ({"days": {"first": "day_09.parquet", "last": "day_01.parquet"}}, "first must not be after last"),
+        ({"days": {"first": "day_09.parquet"}}, "spec.days.last: Required value"),
+    ],
+)
+def test_parents_and_days_that_cannot_be(kube: Kube, space: str, more: Thing, message: str) -> None:
+    assert message in refusal(kube, space, version({"stack": "shop"} | more))
+
+
+@pytest.mark.parametrize("parent", ["shop-1a2b3c4d", "sha256:" + "a" * 64])
+def test_a_fine_tune_is_taken(kube: Kube, space: str, parent: str) -> None:
+    days = {"first": "seen/day_12.parquet", "last": "seen/day_12.parquet"}
+    found = version({"stack": "shop", "kind": "FineTune", "parent": parent, "days": days})
+    kube.kubectl("-n", space, "apply", "--server-side", "-f", "-", stdin=found)
 
 
 def test_a_version_names_its_stack(kube: Kube, space: str) -> None:

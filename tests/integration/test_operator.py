@@ -20,8 +20,8 @@ from recstack_controllers.kit.cluster import Kind
 from recstack_controllers.resources.steps import Step
 from recstack_operator.lease import LOST
 
-PLAIN = [step for step in Step if step is not Step.EMBED]
-"""Of a stack without embeddings."""
+PLAIN = [step for step in Step if step not in (Step.PARENT, Step.EMBED)]
+"""Of a version from nothing, of a stack without embeddings."""
 STACK, HOME = "shop", "recstack-system"
 PATIENCE = 120.0
 """Seconds for what has no time of its own to keep: other work may slow the machine."""

@@ -13,11 +13,13 @@ from recstack_controllers.resources.configmaps import Plan, read_plan
 from recstack_controllers.resources.stack import read_stack
 from recstack_controllers.resources.steps import Step
 from recstack_controllers.settings import Images, Outcome, Settings
+from recstack_crds.v1alpha1.modelversion import Findings
 
 SETTINGS = Settings(
     Images("training:1", "serving:1", "valkey:1", "feast:1"), "IfNotPresent", "recstack-system"
 )
 SPACE, STACK = "shop", "retail"
+WINDOW = {"first": "day_00.parquet", "last": "day_11.parquet"}
 METRICS = {"recall@10": 0.2, "auc": 0.8, "ndcg@10": 0.1, "recall@10/popularity": 3.0}
 
 
@@ -33,6 +35,11 @@ class World:
     """What every pod counts of a version in each epoch, once it knows of it."""
     latency: Manifest | None = field(default_factory=lambda: {"p50": 3.0, "p99": 5.0})
     """What every pod measures when it proves a version."""
+
+    skew: list[Manifest] = field(default_factory=list)
+    """What features steps tell of logged values."""
+    found: Findings | None = None
+    """What a look at the data finds."""
 
     def __post_init__(self) -> None:
         self.edit(self.spec)
@@ -87,16 +94,26 @@ class World:
 
     # Other controllers and the pods
 
-    def finish_jobs(self, exit_code: int = 0, reason: str = "Completed", message: str = "") -> int:
-        """End every Job that runs; gives how many."""
+    def finish_jobs(
+        self, exit_code: int = 0, reason: str = "Completed", message: str = "", only: str = ""
+    ) -> int:
+        """End every Job that runs and has ``only`` in its name; gives how many."""
         ended = 0
         for job in self.cluster.all("Job"):
-            if (job.get("status") or {}).get("conditions"):
+            if (job.get("status") or {}).get("conditions") or only not in job["metadata"]["name"]:
                 continue
             ended += 1
             labels = job["metadata"]["labels"]
             step, version = labels.get(names.STEP), labels.get(names.VERSION)
             result: Manifest = {"step": step or "features", "computeSeconds": 1.5, "metrics": {}}
+            if names.CHECK in labels and self.found is not None:
+                found = self.found.model_dump(mode="json", by_alias=True, exclude_none=True)
+                result |= {"step": "check", "check": found}
+            if step == Step.INGEST:
+                days = self.cluster.find("ModelVersion", version)["spec"].get("days") or WINDOW
+                result["window"] = WINDOW | {"last": days["last"]}
+            if step == Step.FEATURES:
+                result["skew"] = self.skew
             if step == Step.EVALUATE:
                 result |= {"metrics": METRICS, "gates": self.told_gates}
             if step == Step.EMBED:

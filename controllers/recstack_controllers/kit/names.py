@@ -11,8 +11,10 @@ STEP = f"{GROUP}/step"
 RENDERED = f"{GROUP}/rendered"
 RECIPE = f"{GROUP}/recipe"
 PROMOTE = f"{GROUP}/promote"
+CHECK = f"{GROUP}/check"
 SCHEDULE = f"{GROUP}/schedule"
 SCHEDULED_TIME = f"{GROUP}/scheduled-time"
+CAUSE = f"{GROUP}/cause"
 FINALIZER = f"{GROUP}/packages"
 ROLLED_BACK = "RolledBack"
 """Reason of a version that was taken back by itself."""
@@ -109,6 +111,16 @@ def feast_job(stack: str, content: str, runs: int) -> str:
 def feast_deletion(stack: str) -> str:
     """Job that deletes a stack's rows from the online store."""
     return f"{stack}-delete-features"
+
+
+def check(stack: str, time: str) -> str:
+    """Job that looks at the data, due at ``time``."""
+    return f"{stack}-check-{digest(time)}"
+
+
+def prune(stack: str, what: Any) -> str:
+    """Job that deletes the files of versions that are gone."""
+    return f"{stack}-prune-{digest(what)}"
 
 
 def cleanup(stack: str) -> str:

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from recstack_crds.v1alpha1 import ModelVersionStatus
 from recstack_crds.v1alpha1.models import LATENCY
-from recstack_crds.v1alpha1.modelversion import Baseline, StepStatus
+from recstack_crds.v1alpha1.modelversion import Baseline, ParentStatus, StepStatus
 
 from recstack_controllers import kinds
 from recstack_controllers.kit import decode, names, status
@@ -23,12 +23,11 @@ from recstack_controllers.modelversion.status import (
     set_steps,
     verdicts,
 )
-from recstack_controllers.resources import configmaps, modelversion
+from recstack_controllers.resources import configmaps, modelversion, steps
 from recstack_controllers.resources import job as jobs
 from recstack_controllers.resources.configmaps import read_plan
 from recstack_controllers.resources.stack import Stack, Version, read_stack, read_version
 from recstack_controllers.resources.steps import Step
-from recstack_controllers.resources.steps import of as steps_of
 from recstack_controllers.settings import Outcome, Settings
 
 POLL = 3.0
@@ -36,6 +35,7 @@ POLL = 3.0
 REFUSED_RETRY = 30.0
 EMBEDDINGS = "embeddings."
 """Before the names of what the step embed counted."""
+PARENT_RETRY = 15.0
 
 
 async def reconcile(cluster: Cluster, clock: Clock, settings: Settings, namespace: str, name: str) -> Outcome:
@@ -88,6 +88,8 @@ class _Run:
         self._package, self._metrics = self._before.package, dict(self._before.metrics)
         self._baseline, self._verdicts = self._before.baseline, list(self._before.gates)
         self._rolled_back = self._before.rolled_back
+        self._parent, self._window = self._before.parent, self._before.window
+        self._skew = list(self._before.skew)
         self._events: list[tuple[EventType, str, str]] = []
         self.was_stalled = self._conditions.is_true("Stalled")
 
@@ -96,11 +98,15 @@ class _Run:
         """The version; Stalled when its spec does not validate."""
         return read_version(self._live)
 
+    @cached_property
+    def _order(self) -> tuple[Step, ...]:
+        """Steps that the version's kind and recipe ask for, in order."""
+        return steps.of(self._version.spec.kind, self._version.spec.recipe)
+
     def _plan(self) -> None:
-        """List the steps that the version's recipe asks for."""
-        wanted = steps_of(self._version.spec.recipe)
+        """List the version's steps."""
         self._steps = {
-            step: self._steps.get(step) or StepStatus(name=step, state="Pending") for step in wanted
+            step: self._steps.get(step) or StepStatus(name=step, state="Pending") for step in self._order
         }
 
     def set(self, type: str, state: State, reason: str, message: str) -> None:
@@ -119,6 +125,9 @@ class _Run:
             steps=list(self._steps.values()),
             package=self._package,
             metrics=self._metrics,
+            parent=self._parent,
+            window=self._window,
+            skew=self._skew,
             baseline=self._baseline,
             gates=self._verdicts,
             rolled_back=self._rolled_back,
@@ -135,7 +144,8 @@ class _Run:
         stack = await self._stack()
         if await self._superseded(stack):
             return await self._put_aside(stack)
-        for step in steps_of(self._version.spec.recipe):
+        await self._find_parent(stack)
+        for step in self._order:
             if self._steps[step].state != "Succeeded":
                 return await self._step(stack, step)
             if step is Step.EVALUATE:
@@ -157,7 +167,7 @@ class _Run:
 
     async def _put_aside(self, stack: Stack) -> Outcome:
         """Stop what runs; what is done stays done, should the spec change back."""
-        for step in steps_of(self._version.spec.recipe):
+        for step in self._order:
             if self._steps[step].state == "Running":
                 await self._cluster.delete(
                     kinds.JOB, self._namespace, names.job(self._version.name, step), "Background"
@@ -236,8 +246,9 @@ class _Run:
             return Outcome(None)
         await self._recipe(stack)
         live = await self._live_package(step)
-        await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step, live))
-        if step is Step.INGEST:
+        parent = self._parent.package if self._parent else ""
+        await apply(self._cluster, kinds.JOB, jobs.job(stack, self._version, step, live, parent))
+        if step is self._order[0]:
             self.tell("Normal", "TrainingStarted", f"Training of {self._version.name} has started.")
         self._steps[step] = StepStatus(name=step, state="Running", job=name)
         return await self._moving(step)
@@ -265,6 +276,40 @@ class _Run:
             self._baseline = Baseline(version=live.name, package=live.digest) if live else Baseline()
             await self.record()
         return self._baseline.package
+
+    async def _find_parent(self, stack: Stack) -> None:
+        """The package that a fine-tune goes on from, recorded before its first Job is created.
+
+        Raises:
+            Waiting: the parent has no package, or not yet.
+        """
+        parent = self._version.spec.parent
+        if parent is None or self._parent is not None:
+            return
+        if parent.startswith("sha256:"):
+            self._parent = ParentStatus(package=parent)
+        else:
+            self._parent = ParentStatus(version=parent, package=await self._package_of(stack, parent))
+        await self.record()
+
+    async def _package_of(self, stack: Stack, name: str) -> str:
+        found = await self._cluster.get(kinds.MODEL_VERSION, self._namespace, name)
+        if found is not None and found["spec"].get("stack") == stack.name:
+            package = decode.status(ModelVersionStatus, found).package
+            if package:
+                return package
+            raise Waiting("ParentNotPackaged", f"Its parent {name} has no package yet.", PARENT_RETRY)
+        # What pods hold goes on to be a parent when its ModelVersion is deleted.
+        plan, _ = read_plan(
+            await self._cluster.get(kinds.CONFIG_MAP, self._namespace, names.plan(stack.name))
+        )
+        planned = next((one.digest for one in plan.versions if one.name == name), None)
+        if planned is None:
+            text = (
+                f"Stack {stack.name} has no ModelVersion {name} to go on from: delete this one, name another."
+            )
+            raise Waiting("ParentMissing", text, PARENT_RETRY)
+        return planned
 
     async def _moving(self, step: Step) -> Outcome:
         found = self._steps[step]
@@ -305,6 +350,8 @@ class _Run:
         )
         if step in (Step.EMBED, Step.EVALUATE):
             self._metrics |= {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
+        self._window = result.window or self._window
+        self._skew = result.skew or self._skew
         if step is Step.EVALUATE:
             self._verdicts = list(result.gates)
         self._package = result.package or self._package

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from recstack_crds.v1alpha1.modelversion import GateVerdict
+from recstack_crds.v1alpha1.modelversion import Days, Findings, GateVerdict, Skew
 
 from recstack_controllers.kit.clock import parse
 from recstack_controllers.kit.cluster import Manifest
@@ -45,6 +45,9 @@ class StepResult(BaseModel):
     metrics: dict[str, float] = {}
     package: str | None = None
     gates: list[GateVerdict] = []
+    window: Days | None = None
+    check: Findings | None = None
+    skew: list[Skew] = []
 
 
 class StepError(BaseModel):

@@ -31,6 +31,8 @@ class Observed:
     worker: Manifest | None
     worker_pods: list[Manifest]
     known: list[Known]
+    version_names: list[str]
+    """Of every ModelVersion in the namespace, also of those that are being deleted."""
 
 
 async def observe(cluster: Cluster, stack: Stack) -> Observed:
@@ -75,6 +77,7 @@ async def observe(cluster: Cluster, stack: Stack) -> Observed:
         worker=worker,
         worker_pods=await pods(worker, "events"),
         known=versions.read(found, name, plan.rolled_back),
+        version_names=[one["metadata"]["name"] for one in found],
     )
 
 

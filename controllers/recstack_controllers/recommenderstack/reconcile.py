@@ -22,8 +22,18 @@ from recstack_controllers.kit.clock import Clock
 from recstack_controllers.kit.cluster import Cluster, ClusterError, EventType, Kind, Manifest
 from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.kit.errors import Stalled, Waiting
+from recstack_controllers.modelversion import results
 from recstack_controllers.proof import Proof, Verdict
-from recstack_controllers.recommenderstack import deletion, features, schedules, secrets, status, versions
+from recstack_controllers.recommenderstack import (
+    deletion,
+    features,
+    pruning,
+    schedules,
+    secrets,
+    status,
+    triggers,
+    versions,
+)
 from recstack_controllers.recommenderstack import progress as progressing
 from recstack_controllers.recommenderstack.observe import Observed, all_ready, observe
 from recstack_controllers.recommenderstack.rollout import advance
@@ -31,18 +41,20 @@ from recstack_controllers.recommenderstack.strategy import Look
 from recstack_controllers.resources import (
     access,
     autoscaler,
+    check,
     claims,
     configmaps,
     disruption,
     events,
     modelversion,
     network,
+    prune,
     serving,
     valkey,
 )
 from recstack_controllers.resources import feast as feast_builders
 from recstack_controllers.resources.configmaps import Phase, PlannedVersion
-from recstack_controllers.resources.stack import Stack, read_stack
+from recstack_controllers.resources.stack import Stack, read_stack, read_version
 from recstack_controllers.settings import Outcome, Settings
 
 POLL = 2.0
@@ -124,8 +136,10 @@ class _Run:
         self._stage = "ModelReady"
         await self._version(stack, seen)
         self._stage = ""
-        await self._schedules(stack, seen)
+        busy = await self._schedules(stack, seen, plan)
         self._fresh(stack, seen, plan)
+        await self._look(stack, seen, plan)
+        await self._triggers(stack, seen, plan, busy)
         await self._tidy(stack, seen, plan)
         due = [(moment - self._now).total_seconds() for moment in self._wake]
         return Outcome(min(POLL if plan.moving else RESYNC, *due, RESYNC))
@@ -364,15 +378,14 @@ class _Run:
         await self._apply(kinds.MODEL_VERSION, modelversion.model_version(stack))
         self.tell("Normal", "VersionCreated", f"Version {name} will be trained.")
 
-    async def _schedules(self, stack: Stack, seen: Observed) -> None:
-        """Versions of the runs that are due."""
-        found = schedules.decide(stack, self._before.schedules, seen.known, self._now)
+    async def _schedules(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> str | None:
+        """Versions of the runs that are due; gives the one that is trained, or about to be."""
+        found = schedules.decide(stack, self._before.schedules, seen.known, plan.live, self._now)
         for run in found.runs:
-            schedule = run.schedule
-            made = modelversion.scheduled(stack, schedule.name, schedule.kind, run.time)
-            name = made["metadata"]["name"]
+            made = modelversion.model_version(stack, run.origin, run.parent)
+            text = f"Version {made['metadata']['name']} is trained for schedule {run.origin.schedule}."
             await self._apply(kinds.MODEL_VERSION, made)
-            self.tell("Normal", "VersionCreated", f"Version {name} is trained for schedule {schedule.name}.")
+            self.tell("Normal", "VersionCreated", text)
         for text in found.missed:
             self.tell("Warning", "ScheduleMissed", text)
         self._fields["schedules"] = found.status
@@ -380,6 +393,44 @@ class _Run:
         if found.fact is not None and found.fact[1] == schedules.INVALID:
             self._stalled = self._stalled or "Scheduled"
         self._wake += [found.wake] if found.wake else []
+        return found.busy
+
+    async def _look(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        """The Job that looks at the data for triggers, and what it found."""
+        before, live = self._before.check, self._live_of_recipe(stack, seen, plan)
+        job = await self._check_report(stack, before.job) if before and before.job else None
+        found = triggers.look(stack, before, job, live, self._now)
+        if found.begin is not None and live is not None and live.window is not None:
+            manifest = await self._cluster.get(kinds.MODEL_VERSION, self._namespace, live.name)
+            if manifest is None:
+                return
+            version = read_version(manifest)
+            await self._apply(kinds.JOB, check.job(stack, version, found.begin, live.window.last))
+        self._fields["check"] = found.status
+        self._wake += [found.wake] if found.wake else []
+
+    async def _check_report(self, stack: Stack, name: str) -> results.JobReport | None:
+        job = await self._cluster.get(kinds.JOB, self._namespace, name)
+        if job is None:
+            return None
+        pods = await self._cluster.list(kinds.POD, self._namespace, {names.CHECK: name})
+        return results.read(job, pods, check.MEMORY)
+
+    @staticmethod
+    def _live_of_recipe(stack: Stack, seen: Observed, plan: configmaps.Plan) -> versions.Known | None:
+        return next((one for one in versions.of_recipe(seen.known, stack) if one.name == plan.live), None)
+
+    async def _triggers(self, stack: Stack, seen: Observed, plan: configmaps.Plan, busy: str | None) -> None:
+        """Versions that new data, drift or age ask for."""
+        live, fresh = self._live_of_recipe(stack, seen, plan), self._conditions.get("Fresh")
+        stale = fresh is not None and fresh.reason == "Stale"
+        found = triggers.decide(stack, self._fields["check"], seen.known, live, stale=stale, busy=busy)
+        for run in found.runs:
+            made = modelversion.model_version(stack, run.origin, run.parent, run.days)
+            await self._apply(kinds.MODEL_VERSION, made)
+            text = f"Version {made['metadata']['name']} is trained ({run.origin.schedule}): {run.why}."
+            self.tell("Normal", "VersionCreated", text)
+        self._set_or_remove("Watched", found.fact)
 
     def _fresh(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
         limit = stack.spec.training.max_staleness
@@ -394,8 +445,7 @@ class _Run:
 
     async def _tidy(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
         """Versions beyond the history limit, and repositories that no plan and no pod names any more."""
-        for name in versions.history(seen.known, stack, plan):
-            await self._cluster.delete(kinds.MODEL_VERSION, self._namespace, name, "Background")
+        await self._prune(stack, seen, plan)
         if seen.deployment is None or not all_ready(seen.deployment) or plan != seen.plan:
             return
         used = {one.repo for one in plan.versions}
@@ -404,6 +454,27 @@ class _Run:
             name, version = found["metadata"]["name"], found["metadata"]["labels"].get(names.VERSION)
             if name not in used and version not in plan.drain:
                 await self._cluster.delete(kinds.CONFIG_MAP, self._namespace, name, "Background")
+
+    async def _prune(self, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
+        """Versions beyond the history limit, and their files after them.
+
+        A Job that fails stays until its TTL takes it, and is made anew then.
+        """
+        past = versions.history(seen.known, stack, plan)
+        found = pruning.decide(self._before.leaving, past, seen.known, seen.version_names, plan)
+        self._fields["leaving"] = list(found.leaving)
+        for name in found.delete:
+            await self._cluster.delete(kinds.MODEL_VERSION, self._namespace, name, "Background")
+        if not found.versions:
+            return
+        made = await self._apply(kinds.JOB, prune.job(stack, found.versions, found.packages))
+        ended = {
+            one["type"]
+            for one in (made.get("status") or {}).get("conditions") or []
+            if one["status"] == "True"
+        }
+        if "Complete" in ended:
+            self._fields["leaving"] = list(pruning.done(found))
 
     # What is told of it
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from recstack_crds.v1alpha1.models import ConcurrencyPolicy, Schedule
+from recstack_crds.v1alpha1.models import ConcurrencyPolicy, Kind, Schedule
 from recstack_crds.v1alpha1.recommenderstack import ScheduleStatus
 
 from recstack_controllers.kit import cron
@@ -14,6 +14,7 @@ from recstack_controllers.kit.cron import Cron
 from recstack_controllers.recommenderstack import versions
 from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources import modelversion
+from recstack_controllers.resources.modelversion import Origin
 from recstack_controllers.resources.stack import Stack
 
 INVALID = "InvalidSchedule"
@@ -24,8 +25,8 @@ Fact = tuple[State, str, str]
 class Run:
     """A version that is to be made."""
 
-    schedule: Schedule
-    time: str
+    origin: Origin
+    parent: str | None = None
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Decision:
     runs: list[Run] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     wake: datetime | None = None
+    busy: str | None = None
+    """A version of the recipe that is trained, or that a run has just asked for."""
     fact: Fact | None = None
     """The condition Scheduled; None without schedules."""
 
@@ -49,8 +52,10 @@ class _Past:
     version: str | None
 
 
-def decide(stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known], now: datetime) -> Decision:
-    """What to do at ``now``; ``before``: the status that was written last."""
+def decide(
+    stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known], live: str | None, now: datetime
+) -> Decision:
+    """What to do at ``now``; ``before``: the last status, ``live``: the version that answers."""
     decision, invalid, failed, waiting = Decision(), [], [], []
     recorded = {one.name: one for one in before}
     there = {one.name for one in known}
@@ -58,6 +63,7 @@ def decide(stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known
     # The recipe's first version is made by the same pass; a run at its side would train the same twice.
     may_begin = bool(mine) and not stack.spec.suspend
     busy = next((one.name for one in mine if one.in_training), None)
+    parent = next((one.name for one in mine if one.name == live), None)
     for schedule in stack.spec.training.schedules:
         found = recorded.get(schedule.name)
         try:
@@ -66,19 +72,21 @@ def decide(stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known
             invalid.append(f"Schedule {schedule.name}: {error}.")
             decision.status += [found] if found else []
             continue
-        past = _past(line, found, [one for one in known if one.schedule == schedule.name], now)
+        past = _past(line, found, [one for one in known if one.origin.schedule == schedule.name], now)
         if may_begin and past.next is not None and past.next <= now:
             due = line.latest(past.next, now)
             if _too_late(schedule, due, now):
                 decision.missed.append(_missed(schedule, due))
                 past = _Past(line.after(now), past.last, past.version)
-            elif _must_wait(schedule, busy, decision.runs, rfc3339(due)):
-                waiting.append(f"{schedule.name} waits for {busy}")
+            elif what := _waits_for(schedule, busy, parent, decision.runs, rfc3339(due)):
+                waiting.append(f"{schedule.name} waits for {what}")
             else:
-                time = rfc3339(due)
-                busy = modelversion.name(stack, time)
-                if busy not in there and all(one.time != time for one in decision.runs):
-                    decision.runs.append(Run(schedule, time))
+                origin = Origin(rfc3339(due), None, schedule.kind, schedule.name)
+                busy = modelversion.name(stack, origin)
+                if busy not in there:
+                    there.add(busy)
+                    fine = schedule.kind is Kind.FINE_TUNE
+                    decision.runs.append(Run(origin, parent if fine else None))
                 past = _Past(line.after(due), due, busy)
         if past.next is not None and past.next > now:
             decision.wake = min(past.next, decision.wake or past.next)
@@ -88,6 +96,7 @@ def decide(stack: Stack, before: Sequence[ScheduleStatus], known: Sequence[Known
             for one in known
             if one.name == past.version and one.is_true("Stalled")
         ]
+    decision.busy = busy
     decision.fact = _fact(stack, decision, invalid, failed, waiting)
     return decision
 
@@ -121,10 +130,15 @@ def _missed(schedule: Schedule, due: datetime) -> str:
     )
 
 
-def _must_wait(schedule: Schedule, busy: str | None, runs: Sequence[Run], time: str) -> bool:
-    if busy is None or any(one.time == time for one in runs):  # one version for all that are due at once
-        return False
-    return schedule.concurrency_policy is ConcurrencyPolicy.FORBID
+def _waits_for(
+    schedule: Schedule, busy: str | None, parent: str | None, runs: Sequence[Run], time: str
+) -> str | None:
+    if schedule.kind is Kind.FINE_TUNE and parent is None:
+        return "a version of this recipe to be live"
+    mine = (time, schedule.kind)
+    if any((one.origin.scheduled, one.origin.kind) == mine for one in runs):
+        return None  # one version for all that are due at once
+    return busy if schedule.concurrency_policy is ConcurrencyPolicy.FORBID else None
 
 
 def _entry(schedule: Schedule, line: Cron, past: _Past) -> ScheduleStatus:

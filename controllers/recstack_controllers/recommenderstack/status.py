@@ -19,7 +19,7 @@ from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources.configmaps import Phase, Plan
 
 PARTS = ("StoresReady", "ModelReady", "ServingReady", "EventsReady", "AutoscalingReady", "FeaturesReady")
-ORDER = (*PARTS, "Pinned", "Scheduled", "Fresh", "Ready", "Reconciling", "Stalled")
+ORDER = (*PARTS, "Pinned", "Scheduled", "Watched", "Fresh", "Ready", "Reconciling", "Stalled")
 ASIDE = frozenset({"Suspended", "Superseded"})
 """Reasons for which nothing moves and yet nothing is wrong."""
 Fact = tuple[State, str, str]

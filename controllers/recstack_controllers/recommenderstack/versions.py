@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recstack_crds.v1alpha1 import ModelVersionStatus
 from recstack_crds.v1alpha1.models import Gate
-from recstack_crds.v1alpha1.modelversion import Promote
+from recstack_crds.v1alpha1.modelversion import Days, ParentStatus, Promote
 from recstack_crds.v1alpha1.rollout import RolledBack
 from recstack_crds.v1alpha1.status import Condition
 
@@ -15,6 +15,7 @@ from recstack_controllers.kit.conditions import State
 from recstack_controllers.kit.errors import Stalled
 from recstack_controllers.resources import modelversion
 from recstack_controllers.resources.configmaps import Plan
+from recstack_controllers.resources.modelversion import Origin
 from recstack_controllers.resources.stack import Stack, read_version
 
 
@@ -28,14 +29,20 @@ class Known:
     released: bool
     package: str | None
     conditions: dict[str, Condition]
-    schedule: str | None = None
-    scheduled: str | None = None
-    """The time that its schedule asked for it, RFC 3339."""
+    origin: Origin = modelversion.FIRST
+    window: Days | None = None
+    """The days that it is made of."""
+    parent: ParentStatus | None = None
     promoted: str = ""
     rolled_back: RolledBack | None = None
     """Why it was taken back, if it was."""
     pod_gates: tuple[Gate, ...] = ()
     """Gates on its latency."""
+
+    @property
+    def scheduled(self) -> str | None:
+        """The time that its schedule asked for it, RFC 3339."""
+        return self.origin.scheduled
 
     def is_true(self, type: str) -> bool:
         """Whether a condition is True."""
@@ -87,11 +94,12 @@ def read(manifests: Sequence[Manifest], stack: str, taken_back: Sequence[RolledB
                 released=version.spec.promote is Promote.AUTO or bool(modelversion.promoted(metadata)),
                 package=status.package,
                 conditions={condition.type: condition for condition in status.conditions},
-                schedule=annotations.get(names.SCHEDULE),
-                scheduled=modelversion.scheduled_time(metadata),
                 promoted=modelversion.promoted(metadata),
                 pod_gates=tuple(version.spec.recipe.evaluation.pod_gates),
                 rolled_back=by_plan.get(metadata["name"], status.rolled_back),
+                origin=Origin.of(manifest),
+                window=status.window,
+                parent=status.parent,
             )
         )
     return sorted(found, key=lambda one: (one.created, one.name))
@@ -120,7 +128,7 @@ def target(known: Sequence[Known], stack: Stack) -> Known | None:
 
 def of_recipe(known: Sequence[Known], stack: Stack) -> list[Known]:
     """Versions of the present recipe that the stack made, its schedules' runs too, oldest first."""
-    return [one for one in known if one.name == modelversion.name(stack, one.scheduled)]
+    return [one for one in known if one.name == modelversion.name(stack, one.origin)]
 
 
 def wanted(stack: Stack) -> str:

@@ -14,10 +14,13 @@ WEIGHTS_PATH = "/weights"
 """Claims with encoders' checkpoints are mounted below it, each under its own name."""
 
 
-def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> Manifest:
+def job(
+    stack: Stack, version: Version, step: Step, live_package: str = "", parent_package: str = ""
+) -> Manifest:
     """Job that runs ``step`` once to success.
 
     ``live_package``: digest that the evaluation's relative gates compare with; empty: none.
+    ``parent_package``: digest that a fine-tune goes on from; empty: none.
     It has no TTL: garbage collection takes it with its version, and until then its pod's result can be
     read.
     """
@@ -50,7 +53,7 @@ def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> M
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     **pods.shared(stack.settings),
-                    "containers": [_container(stack, version, step, live_package)],
+                    "containers": [_container(stack, version, step, live_package, parent_package)],
                     "volumes": _volumes(stack, version, step),
                 },
             },
@@ -58,7 +61,10 @@ def job(stack: Stack, version: Version, step: Step, live_package: str = "") -> M
     }
 
 
-def _container(stack: Stack, version: Version, step: Step, live_package: str) -> Manifest:
+def _container(
+    stack: Stack, version: Version, step: Step, live_package: str, parent_package: str
+) -> Manifest:
+    days = version.spec.days
     training = version.spec.recipe.training
     source = version.spec.recipe.data.source
     mounts: list[Manifest] = [
@@ -82,6 +88,8 @@ def _container(stack: Stack, version: Version, step: Step, live_package: str) ->
         stack=f"{stack.namespace}/{stack.name}",
         image=stack.settings.images.training,
         live_package=live_package,
+        parent_package=parent_package,
+        days=(days.first, days.last) if days else None,
     )
     return {
         "name": pods.CONTAINER,

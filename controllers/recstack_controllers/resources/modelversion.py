@@ -1,10 +1,11 @@
 """The ModelVersions that a stack asks for: its recipe's, and the same trained anew at scheduled times."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recstack_crds.v1alpha1.base import API_VERSION
 from recstack_crds.v1alpha1.models import Kind, Training
-from recstack_crds.v1alpha1.modelversion import Recipe
+from recstack_crds.v1alpha1.modelversion import Days, Recipe
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
@@ -27,30 +28,67 @@ def recipe(stack: Stack) -> Recipe:
     )
 
 
-def name(stack: Stack, scheduled: str | None = None) -> str:
-    """Name of the version of the stack's recipe; ``scheduled``: of its run at that time, RFC 3339.
+@dataclass(frozen=True)
+class Origin:
+    """Why a stack makes a version of its recipe; both None: since the recipe has none yet.
 
-    Defaults are left out of what is hashed: a later release that adds a field must not train all anew.
+    ``scheduled``: the time that a schedule's run was due, RFC 3339. ``cause``: what a trigger saw, once for
+    all. ``schedule``: the schedule's or trigger's name, which is no part of the version's name.
+    """
+
+    scheduled: str | None = None
+    cause: str | None = None
+    kind: Kind = Kind.FULL
+    schedule: str | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Origin":
+        """Of a ModelVersion, by its annotations."""
+        annotations = manifest["metadata"].get("annotations") or {}
+        return cls(
+            annotations.get(names.SCHEDULED_TIME),
+            annotations.get(names.CAUSE),
+            kind(manifest),
+            annotations.get(names.SCHEDULE),
+        )
+
+
+def kind(manifest: Manifest) -> Kind:
+    """Kind of a stored ModelVersion; Full where this release does not know it."""
+    return Kind.FINE_TUNE if manifest["spec"].get("kind") == Kind.FINE_TUNE else Kind.FULL
+
+
+FIRST = Origin()
+
+
+def name(stack: Stack, origin: Origin = FIRST) -> str:
+    """Name of the version of the stack's recipe, made for ``origin``.
+
+    Defaults are left out of what is hashed: a later release that adds a field must not train all anew. How
+    a fine-tune is fitted is no part of what a version from nothing is.
     """
     value = recipe(stack).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return names.version(stack.name, value if scheduled is None else {"recipe": value, "at": scheduled})
+    value.get("training", {}).pop("fineTune", None)
+    if not value.get("training", True):
+        del value["training"]
+    if origin.scheduled is None and origin.cause is None:
+        return names.version(stack.name, value)
+    more = {"at": origin.scheduled, "cause": origin.cause}
+    if origin.kind is not Kind.FULL:
+        more["kind"] = origin.kind.value
+    return names.version(stack.name, {"recipe": value} | {key: one for key, one in more.items() if one})
 
 
 def newest(manifests: Sequence[Manifest], stack: Stack) -> str | None:
     """The newest version of the stack's recipe that is not being deleted."""
-    found = [one["metadata"] for one in manifests if one["spec"].get("stack") == stack.name]
     mine = [
-        (one["creationTimestamp"], one["name"])
-        for one in found
-        if not one.get("deletionTimestamp") and one["name"] == name(stack, scheduled_time(one))
+        (metadata["creationTimestamp"], metadata["name"])
+        for one in manifests
+        if one["spec"].get("stack") == stack.name
+        and not (metadata := one["metadata"]).get("deletionTimestamp")
+        and metadata["name"] == name(stack, Origin.of(one))
     ]
     return max(mine)[1] if mine else None
-
-
-def scheduled_time(metadata: Manifest) -> str | None:
-    """The time that a version was due, RFC 3339; None: no schedule made it."""
-    found: str | None = (metadata.get("annotations") or {}).get(names.SCHEDULED_TIME)
-    return found
 
 
 def promoted(metadata: Manifest) -> str:
@@ -59,19 +97,20 @@ def promoted(metadata: Manifest) -> str:
     return "" if found == "false" else found
 
 
-def model_version(stack: Stack) -> Manifest:
-    """Version of the stack's recipe; the annotation tells it from those that people make."""
-    return _manifest(stack, name(stack), Kind.FULL, {})
+def model_version(
+    stack: Stack, origin: Origin = FIRST, parent: str | None = None, days: Days | None = None
+) -> Manifest:
+    """Version of the stack's recipe; annotations tell it from those that people make, and why it is made.
 
-
-def scheduled(stack: Stack, schedule: str, kind: Kind, time: str) -> Manifest:
-    """Version of a schedule's run that was due at ``time``, RFC 3339."""
-    annotations = {names.SCHEDULE: schedule, names.SCHEDULED_TIME: time}
-    return _manifest(stack, name(stack, time), kind, annotations)
-
-
-def _manifest(stack: Stack, name: str, kind: Kind, annotations: dict[str, str]) -> Manifest:
-    metadata = stack.metadata(name, COMPONENT)
+    ``parent``: version that a fine-tune goes on from.
+    """
+    metadata = stack.metadata(name(stack, origin), COMPONENT)
+    told = {
+        names.SCHEDULE: origin.schedule,
+        names.SCHEDULED_TIME: origin.scheduled,
+        names.CAUSE: origin.cause,
+    }
+    annotations = {key: value for key, value in told.items() if value}
     metadata["annotations"] = {names.RECIPE: BY_STACK} | annotations
     return {
         "apiVersion": API_VERSION,
@@ -79,7 +118,9 @@ def _manifest(stack: Stack, name: str, kind: Kind, annotations: dict[str, str]) 
         "metadata": metadata,
         "spec": {
             "stack": stack.name,
-            "kind": kind.value,
+            "kind": origin.kind.value,
+            **({"parent": parent} if parent else {}),
+            **({"days": days.model_dump(mode="json")} if days else {}),
             "promote": "Auto",
             "recipe": recipe(stack).model_dump(mode="json", by_alias=True, exclude_none=True),
         },

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from recstack_crds.v1alpha1.models import Kind
 from recstack_crds.v1alpha1.modelversion import Recipe
 
 BAD_INPUT_EXIT_CODE = 3
@@ -17,6 +18,7 @@ BAD_INPUT_EXIT_CODE = 3
 class Step(StrEnum):
     """Training steps, in order: each needs those before it. Which a version has: :func:`of`."""
 
+    PARENT = "parent"
     INGEST = "ingest"
     FEATURES = "features"
     EMBED = "embed"
@@ -42,6 +44,7 @@ class Contract:
 
 
 CONTRACTS: Mapping[Step, Contract] = {
+    Step.PARENT: Contract("DataReady"),
     Step.INGEST: Contract("DataReady", reads_source=True),
     Step.FEATURES: Contract("Trained"),
     Step.EMBED: Contract("Trained", reads_weights=True),
@@ -52,16 +55,19 @@ CONTRACTS: Mapping[Step, Contract] = {
 }
 
 
-def of(recipe: Recipe) -> tuple[Step, ...]:
-    """The steps of a version: without declared embeddings nothing is embedded."""
-    return tuple(step for step in Step if step is not Step.EMBED or recipe.features.embeddings)
+def of(kind: Kind, recipe: Recipe) -> tuple[Step, ...]:
+    """The steps of a version: only a fine-tune has a parent, and without declared embeddings nothing embeds."""
+    absent = {Step.PARENT} if kind is not Kind.FINE_TUNE else set()
+    absent |= {Step.EMBED} if not recipe.features.embeddings else set()
+    return tuple(step for step in Step if step not in absent)
 
 
 @dataclass(frozen=True)
 class Arguments:
     """What every step is told. Paths are those inside the container; ``stack`` is ``namespace/name``.
 
-    ``live_package``: digest of the package that is live; empty: none.
+    ``live_package``: digest of the package that is live; empty: none. ``parent_package``: of the one that a
+    fine-tune goes on from; empty: from nothing. ``days``: first and last day's file; None: the default.
     """
 
     config: str
@@ -71,10 +77,13 @@ class Arguments:
     stack: str
     image: str
     live_package: str = ""
+    parent_package: str = ""
+    days: tuple[str, str] | None = None
 
 
 def command(step: Step, arguments: Arguments) -> list[str]:
     """Command line of ``step``."""
+    first, last = arguments.days or ("", "")
     compared = arguments.live_package if CONTRACTS[step].compares else ""
     return [
         "python", "-m", "recstack_training", step.value,
@@ -85,4 +94,6 @@ def command(step: Step, arguments: Arguments) -> list[str]:
         "--stack", arguments.stack,
         "--image", arguments.image,
         *(("--live-package", compared) if compared else ()),
+        *(("--parent-package", arguments.parent_package) if arguments.parent_package else ()),
+        *(("--first-day", first, "--last-day", last) if first else ()),
     ]  # fmt: skip

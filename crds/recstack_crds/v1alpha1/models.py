@@ -91,6 +91,7 @@ class Kind(StrEnum):
     """How a version is trained."""
 
     FULL = "Full"
+    FINE_TUNE = "FineTune"
 
 
 class ConcurrencyPolicy(StrEnum):
@@ -115,7 +116,9 @@ class Schedule(ApiModel):
         max_length=64,
         description="Name in the IANA time zone database, like Europe/Berlin.",
     )
-    kind: Kind = Field(Kind.FULL, description="Full: from nothing.")
+    kind: Kind = Field(
+        Kind.FULL, description="Full: from nothing. FineTune: on from the live version, on newer days."
+    )
     concurrency_policy: ConcurrencyPolicy = Field(
         ConcurrencyPolicy.FORBID,
         description="When a version of the stack is still trained: Forbid waits for it, Replace stops it.",
@@ -128,10 +131,65 @@ class Schedule(ApiModel):
     )
 
 
+class NewData(ApiModel):
+    """A version for days that the live one is not made of."""
+
+    every: Duration = Field("15m", description="How often the data is looked at; m, h or d.")
+    kind: Kind = Field(
+        Kind.FINE_TUNE,
+        description="FineTune: on the new days. Full: the window is moved to end with the newest day.",
+    )
+
+
+class Drift(ApiModel):
+    """A version when the newest day differs from what the live one was trained on."""
+
+    every: Duration = Field("1h", description="How often the data is looked at; m, h or d.")
+    threshold: float = Field(
+        0.2,
+        gt=0,
+        le=100,
+        description="Population stability index (Siddiqi 2006) of a feature from which on it has drifted.",
+    )
+    kind: Kind = Field(Kind.FULL, description="Full or FineTune, as for newData.")
+
+
+class Triggers(ApiModel):
+    """What besides the clock makes versions, each once for the same newest day."""
+
+    new_data: NewData | None = Field(
+        None, description="A day's file that is newer; left out: not looked for."
+    )
+    drift: Drift | None = Field(None, description="Features of a newer day; left out: not measured.")
+    on_stale: Kind | None = Field(
+        None, description="Kind of the version that is made when the live one is older than maxStaleness."
+    )
+    concurrency_policy: ConcurrencyPolicy = Field(
+        ConcurrencyPolicy.FORBID,
+        description="When a version of the stack is still trained: Forbid waits for it, Replace stops it.",
+    )
+
+
 class Engine(StrEnum):
     """Who runs the steps."""
 
     JOBS = "Jobs"
+
+
+class FineTune(ApiModel):
+    """How a version of kind FineTune moves its parent's models; no part of what a Full one is."""
+
+    learning_rate: float = Field(0.0001, gt=0, le=1, description="Adam's, of both models.")
+    epochs: int = Field(1, ge=1, le=20, description="Passes over the new days and the replayed ones.")
+    replay_days: int = Field(
+        2,
+        ge=0,
+        le=365,
+        description="Older days that are replayed, chosen by seed, beside those that the parent held out.",
+    )
+    train_fraction: float = Field(
+        0.7, gt=0, lt=1, description="Share of the new days' events, the earlier ones, that train."
+    )
 
 
 class Training(ApiModel):
@@ -143,6 +201,7 @@ class Training(ApiModel):
     cpu: Quantity = Field("1", description="CPU request of each step.")
     memory: Quantity = Field("6Gi", description="Memory limit of each step.")
     retries: int = Field(2, ge=0, le=10, description="Times a failed step is tried again (Job backoffLimit).")
+    fine_tune: FineTune = Field(default_factory=FineTune, description="Of versions of kind FineTune.")
 
 
 class StackTraining(Training):
@@ -151,6 +210,7 @@ class StackTraining(Training):
     schedules: list[Schedule] = Field(
         default_factory=list, max_length=16, description="When the same recipe is trained anew."
     )
+    triggers: Triggers = Field(default_factory=Triggers, description="What else makes versions.")
     max_staleness: Duration | None = Field(
         None, description="Age of the live version from which it is not Fresh, like 36h; m, h or d."
     )

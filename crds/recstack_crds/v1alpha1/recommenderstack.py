@@ -7,6 +7,7 @@ from recstack_crds.v1alpha1.data import Data
 from recstack_crds.v1alpha1.events import Events
 from recstack_crds.v1alpha1.features import Features
 from recstack_crds.v1alpha1.models import Evaluation, Models, StackTraining
+from recstack_crds.v1alpha1.modelversion import Findings
 from recstack_crds.v1alpha1.platform import (
     Autoscaling,
     DeletionPolicy,
@@ -18,6 +19,8 @@ from recstack_crds.v1alpha1.status import Condition
 
 MAX_HISTORY = 10
 """Entries of status.history."""
+MAX_LEAVING = 20
+"""Entries of status.leaving; more wait their turn."""
 
 
 class RecommenderStackSpec(ApiModel):
@@ -68,6 +71,24 @@ class FeastStatus(ApiModel):
     )
 
 
+class CheckStatus(ApiModel):
+    """The look at the data that spec.training.triggers ask for, and what the last one found."""
+
+    job: str | None = Field(None, description="Its Job while one is under way.")
+    time: str | None = Field(None, description="When the newest look was due, RFC 3339.")
+    next_time: str | None = Field(None, description="When the next one is due, RFC 3339.")
+    against: str | None = Field(None, description="ModelVersion that the newest look compares with.")
+    message: str = Field("", description="Why the newest look found nothing out; empty: it did.")
+    found: Findings | None = Field(None, description="What the last one that succeeded found.")
+
+
+class Leaving(ApiModel):
+    """A version beyond the history limit whose files are still there."""
+
+    version: str = Field(description="ModelVersion; deleted.")
+    package: str | None = Field(None, description="Digest of its package, sha256:<hex>.")
+
+
 class RecommenderStackStatus(ApiModel):
     """What the operator last saw."""
 
@@ -85,6 +106,12 @@ class RecommenderStackStatus(ApiModel):
     ready_replicas: int = Field(0, description="Serving pods that are ready.")
     replicas: int = Field(0, description="Serving pods wanted.")
     endpoint: str | None = Field(None, description="Address of the gateway inside the cluster.")
+    check: CheckStatus | None = Field(None, description="The look at the data; absent without triggers.")
+    leaving: list[Leaving] = Field(
+        default_factory=list,
+        max_length=MAX_LEAVING,
+        description="Versions beyond the history limit whose packages and intermediate files are deleted.",
+    )
     schedules: list[ScheduleStatus] = Field(default_factory=list, description="Schedules.")
     feast: FeastStatus | None = Field(None, description="Feature store, when one is declared.")
     conditions: list[Condition] = Field(default_factory=list, description="Conditions.")

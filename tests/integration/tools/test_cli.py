@@ -106,8 +106,8 @@ def test_versions_and_diff(space: Space) -> None:
     space.status("mver", "retail-a", {"phase": "Live", "metrics": {"auc": 0.8}})
     space.status("mver", "retail-b", {"phase": "Packaged", "metrics": {"auc": 0.9}})
     head, *rows = said(space, "versions", "retail").splitlines()
-    assert head.split() == ["NAME", "CREATED", "KIND", "STATE", "AUC", "MESSAGE"]
-    assert [(row.split()[0], *row.split()[3:]) for row in rows] == [
+    assert head.split() == ["NAME", "CREATED", "KIND", "PARENT", "DAYS", "STATE", "AUC", "MESSAGE"]
+    assert [(row.split()[0], *row.split()[5:]) for row in rows] == [
         ("retail-a", "Live", "0.8"),
         ("retail-b", "Packaged", "0.9"),
     ]

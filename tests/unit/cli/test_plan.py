@@ -44,6 +44,9 @@ def effects(before: dict[str, Any], after: dict[str, Any], now: Situation = NOTH
         ({"suspend": True}, [Effect.UPDATE]),
         ({"rollout": {"historyLimit": 9}}, [Effect.NOTHING]),
         ({"training": {"schedules": [NIGHTLY]}}, [Effect.UPDATE]),
+        ({"training": {"schedules": [NIGHTLY | {"kind": "FineTune"}]}}, [Effect.UPDATE]),
+        ({"training": {"triggers": {"newData": {}}}}, [Effect.UPDATE]),
+        ({"training": {"fineTune": {"epochs": 2}}}, [Effect.UPDATE]),
         ({"training": {"schedules": [NIGHTLY | {"timeZone": "Mars/Olympus"}]}}, [Effect.REFUSED]),
         ({"training": {"maxStaleness": "36h"}}, [Effect.UPDATE]),
     ],
@@ -113,7 +116,10 @@ async def test_a_lower_history_limit_names_what_goes() -> None:
     live = modelversion.name(make(spec))
     now = Situation(known, Plan(live, (), ()))
     (found,) = consequences(make(spec), make(spec | {"rollout": {"historyLimit": 1}}), now)
-    assert found.why == f"beyond the history limit: ModelVersion {known[0].name} is deleted"
+    assert (
+        found.why
+        == f"beyond the history limit: ModelVersion {known[0].name} is deleted, and its files after it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,3 +155,16 @@ def test_no_repository_changes_without_new_pods(serving: dict[str, Any]) -> None
         "v", serving_settings(after, online=False)
     )
     assert Effect.RESTART in effects({}, {"serving": serving})
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"schedules": [NIGHTLY | {"kind": "FineTune"}]}, "fine-tunes what is live"),
+        ({"triggers": {"newData": {}, "drift": {}}}, "new days (kind FineTune), drift (kind Full)"),
+        ({"fineTune": {"epochs": 2}}, "nothing is trained anew"),
+    ],
+)
+def test_fine_tunes_and_triggers_are_foretold(training: dict[str, Any], words: str) -> None:
+    (found,) = consequences(make({}), make({"training": training}), NOTHING_YET)
+    assert words in found.why

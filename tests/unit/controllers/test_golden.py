@@ -11,6 +11,7 @@ from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import (
     access,
     autoscaler,
+    check,
     claims,
     cleanup,
     configmaps,
@@ -20,6 +21,7 @@ from recstack_controllers.resources import (
     job,
     modelversion,
     network,
+    prune,
     serving,
     steps,
     valkey,
@@ -27,6 +29,8 @@ from recstack_controllers.resources import (
 from recstack_controllers.resources.stack import Stack, Version
 from recstack_controllers.settings import Images, Settings
 from recstack_crds.v1alpha1 import ModelVersionSpec, RecommenderStackSpec
+from recstack_crds.v1alpha1.models import Kind
+from recstack_crds.v1alpha1.modelversion import Days
 from recstack_crds.v1alpha1.platform import Autoscaling, Feast, ManagedValkey
 
 FOLDER = Path(__file__).parents[2] / "golden" / "controllers"
@@ -59,6 +63,16 @@ FULL, FULL_VERSION = make(
 S3_STACK, S3_VERSION = make({"data": {"source": {"s3": S3 | {"secretName": "data-keys"}}}})
 CATALOG, CATALOG_VERSION = make(
     {"data": {"source": {"synthetic": {"catalog": {"claimName": "shop", "path": "catalog/products.yaml"}}}}}
+)
+FINE_TUNE = replace(
+    VERSION,
+    spec=ModelVersionSpec(
+        stack="retail",
+        kind=Kind.FINE_TUNE,
+        parent="retail-0a",
+        days=Days(first="day_12.parquet", last="day_12.parquet"),
+        recipe=VERSION.spec.recipe,
+    ),
 )
 FEAST, FEAST_VERSION = make({"stores": {"feast": {}}})
 FEAST_S3, FEAST_S3_VERSION = make(
@@ -168,6 +182,15 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "feast-deletion": lambda: feast.deletion(FEAST_S3, declared(FEAST_S3)),
     "network-valkey-feast": lambda: network.valkey(FEAST),
     "network-feast": lambda: network.features(FEAST),
+    "job-finetune": lambda: job.job(DEFAULT, FINE_TUNE, steps.Step.PARENT, parent_package="sha256:00"),
+    "job-check": lambda: check.job(FULL, FULL_VERSION, "2026-01-01T00:00:00Z", "day_11.parquet"),
+    "job-prune": lambda: prune.job(DEFAULT, ["retail-0a", "retail-0b"], ["sha256:00"]),
+    "modelversion-finetune": lambda: modelversion.model_version(
+        DEFAULT,
+        modelversion.Origin(None, "newData/day_12.parquet", Kind.FINE_TUNE, "newData"),
+        "retail-0a",
+        Days(first="day_12.parquet", last="day_12.parquet"),
+    ),
     "modelversion": lambda: modelversion.model_version(DEFAULT),
 }
 

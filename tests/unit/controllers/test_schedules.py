@@ -20,6 +20,7 @@ from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources import modelversion
 from recstack_controllers.resources.stack import Stack
 from recstack_crds.v1alpha1 import RecommenderStackSpec
+from recstack_crds.v1alpha1.models import Kind
 from recstack_crds.v1alpha1.recommenderstack import ScheduleStatus
 from recstack_crds.v1alpha1.status import Condition
 from world import SETTINGS, SPACE, STACK, World
@@ -46,7 +47,9 @@ def at(world: World, hour: int, minute: int = 0, second: int = 0) -> None:
 def runs(world: World) -> dict[str, str]:
     """Scheduled time to version."""
     found = (one["metadata"] for one in world.cluster.all("ModelVersion"))
-    return {time: one["name"] for one in found if (time := modelversion.scheduled_time(one))}
+    return {
+        time: one["name"] for one in found if (time := one.get("annotations", {}).get(names.SCHEDULED_TIME))
+    }
 
 
 def told(world: World, name: str = "hourly") -> Manifest:
@@ -344,7 +347,7 @@ class Runs(RuleBasedStateMachine):
     def stack(self) -> Stack:
         found: list[Manifest] = [
             {"name": "a", "cron": "30 2 * * *", "timeZone": "Europe/Berlin"},
-            {"name": "b", "cron": "*/40 * * * *", "startingDeadlineSeconds": 600},
+            {"name": "b", "cron": "*/40 * * * *", "startingDeadlineSeconds": 600, "kind": "FineTune"},
         ]
         given = RecommenderStackSpec.model_validate(spec(*found, seed=self.seed))
         return Stack(SPACE, STACK, "uid", given, SETTINGS)
@@ -354,15 +357,22 @@ class Runs(RuleBasedStateMachine):
         if all(one.name != name for one in self.known):
             self.known.append(Known(name, rfc3339(self.now), True, True, None, {"Packaged": DONE}))
 
+    @property
+    def live(self) -> str | None:
+        """The newest version that is packaged answers."""
+        return next((one.name for one in reversed(self.known) if one.is_true("Packaged")), None)
+
     @rule(recorded=st.sampled_from([True, True, False]))
     def look(self, recorded: bool) -> None:
         """``recorded``: the operator lived to write the status."""
-        found: Decision = schedules.decide(self.stack, self.status, self.known, self.now)
+        found: Decision = schedules.decide(self.stack, self.status, self.known, self.live, self.now)
         for run in found.runs:
-            assert parse(run.time) <= self.now
-            self.made.append((run.schedule.name, run.time))
-            name = modelversion.name(self.stack, run.time)
-            one = Known(name, rfc3339(self.now), True, True, None, {}, run.schedule.name, run.time)
+            assert run.origin.scheduled is not None
+            assert parse(run.origin.scheduled) <= self.now
+            assert run.parent == (self.live if run.origin.kind is Kind.FINE_TUNE else None)
+            self.made.append((run.origin.schedule or "", run.origin.scheduled))
+            name = modelversion.name(self.stack, run.origin)
+            one = Known(name, rfc3339(self.now), True, True, None, {}, run.origin)
             self.known.append(one)
         assert found.wake is None or found.wake > self.now
         if recorded:
@@ -388,7 +398,7 @@ class Runs(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_is_trained(self) -> None:
-        mine = [one for one in self.known if one.name == modelversion.name(self.stack, one.scheduled)]
+        mine = [one for one in self.known if one.name == modelversion.name(self.stack, one.origin)]
         assert sum(one.in_training for one in mine) <= 1
 
 

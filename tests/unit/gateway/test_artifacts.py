@@ -67,6 +67,14 @@ def test_from_a_folder(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "pulled").iterdir()] == [digest[7:]]
 
 
+def test_parts_for_training_are_left_where_they_are(tmp_path: Path) -> None:
+    facts = {"sha256": "0" * 64, "bytes": 1, "role": "training"}
+    digest = _publish(tmp_path, PARTS, **{"training/dlrm.npz": facts})
+    folder = artifacts.pull(f"file://{tmp_path}", digest, tmp_path / "packages-here")
+    assert (folder / "a.bin").read_bytes() == PARTS["a.bin"]
+    assert not (folder / "training").exists()
+
+
 def test_a_pulled_package_is_not_pulled_again(tmp_path: Path) -> None:
     digest = _publish(tmp_path, PARTS)
     folder = artifacts.pull(f"file://{tmp_path}", digest, tmp_path / "pulled")

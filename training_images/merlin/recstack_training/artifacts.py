@@ -37,6 +37,14 @@ class Store(Protocol):
         """Names of the folders right below ``key``; none where there is no ``key``."""
         ...
 
+    def files(self, key: str) -> list[str]:
+        """Names of the files right below ``key``, without those that begin with a dot."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Delete one file; one that is not there is fine."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete everything below the folder ``key``."""
         ...
@@ -70,6 +78,16 @@ class Folder:
         """Names of the folders right below."""
         root = self._root / key
         return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+    def files(self, key: str) -> list[str]:
+        """Names of the files right below."""
+        root = self._root / key
+        there = [path.name for path in root.iterdir() if path.is_file()] if root.is_dir() else []
+        return sorted(name for name in there if not name.startswith("."))
+
+    def remove(self, key: str) -> None:
+        """Delete the file."""
+        (self._root / key).unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         """Delete the folder."""
@@ -120,6 +138,23 @@ class Bucket:
                 for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
                 for found in page.get("CommonPrefixes", [])
             ]
+
+    def files(self, key: str) -> list[str]:
+        """Names of the objects right below."""
+        pages = self._client.get_paginator("list_objects_v2")
+        prefix = self._key(key) + "/"
+        with refusals(self._bucket):
+            names = [
+                found["Key"][len(prefix) :]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+                for found in page.get("Contents", [])
+            ]
+        return [name for name in names if name and not name.startswith(".")]
+
+    def remove(self, key: str) -> None:
+        """Delete the object."""
+        with refusals(self._bucket):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def delete(self, key: str) -> None:
         """Delete the objects below, a page of at most 1,000 at a time."""

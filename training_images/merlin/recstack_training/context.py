@@ -8,43 +8,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recstack_crds.v1alpha1.modelversion import Recipe
+from recstack_crds.v1alpha1.models import Kind
+from recstack_crds.v1alpha1.modelversion import Days, Recipe
 
 STEPS = ("ingest", "features", "embed", "train-retrieval", "train-ranking", "evaluate", "package")
 """In order; which a version has: ``Context.steps``."""
+PARENT = "parent"
+"""The step that comes first in a fine-tune."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step's module gives back: numbers by name, a package's digest, verdicts of gates as JSON.
+
+    ``gates``: of the evaluation only; ``window``: the days that the version is made of, of ingest only;
+    ``skew``: of a fine-tune's features only.
+    """
+
+    metrics: dict[str, float]
+    package: str | None = None
+    gates: tuple[dict[str, Any], ...] = ()
+    window: dict[str, str] | None = None
+    skew: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step reports: its time in seconds, numbers by name, the package's digest if it made one.
-
-    ``gates``: verdicts as JSON, of the evaluation only.
-    """
+    """What a step reports: its time in seconds, and what it made."""
 
     step: str
     compute_seconds: float
-    metrics: dict[str, float]
-    package: str | None = None
-    gates: tuple[dict[str, Any], ...] = ()
+    made: Made
 
     def as_json(self) -> dict[str, Any]:
         """The result as the operator reads it."""
         return {
             "step": self.step,
             "computeSeconds": round(self.compute_seconds, 3),
-            "metrics": self.metrics,
-            "package": self.package,
-            **({"gates": list(self.gates)} if self.gates else {}),
+            "metrics": self.made.metrics,
+            "package": self.made.package,
+            **({"gates": list(self.made.gates)} if self.made.gates else {}),
+            **({"window": self.made.window} if self.made.window else {}),
+            **({"skew": list(self.made.skew)} if self.made.skew else {}),
         }
 
-
-@dataclass(frozen=True)
-class Made:
-    """What a step's module gives back: numbers by name, a package's digest, verdicts of gates as JSON."""
-
-    metrics: dict[str, float]
-    package: str | None = None
-    gates: tuple[dict[str, Any], ...] = ()
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "StepResult":
+        """A result that was recorded."""
+        made = Made(
+            value["metrics"],
+            value["package"],
+            tuple(value.get("gates", ())),
+            value.get("window"),
+            tuple(value.get("skew", ())),
+        )
+        return cls(value["step"], value["computeSeconds"], made)
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,8 @@ class Context:
     """One run of one version. ``stack`` is ``namespace/name``; ``data`` is where a data volume is mounted,
     ``weights`` below which claims with encoders' checkpoints are, each under its name.
 
-    ``live`` is the digest of the package that relative gates compare with; empty: none is live.
+    ``live`` is the digest of the package that relative gates compare with; empty: none is live. ``parent`` is
+    the digest of the package that a fine-tune goes on from. ``days`` None: what the kind's default is.
     """
 
     recipe: Recipe
@@ -64,15 +83,23 @@ class Context:
     data: Path = Path("/data")
     live: str = ""
     weights: Path = Path("/weights")
+    parent: str = ""
+    days: Days | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """A version with a parent is a fine-tune."""
+        return Kind.FINE_TUNE if self.parent else Kind.FULL
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The version's steps: without declared embeddings nothing is embedded."""
-        return tuple(step for step in STEPS if step != "embed" or self.recipe.features.embeddings)
+        """The version's steps: only a fine-tune has a parent, and without declared embeddings nothing embeds."""
+        every = (PARENT, *STEPS) if self.parent else STEPS
+        return tuple(step for step in every if step != "embed" or self.recipe.features.embeddings)
 
     def before(self, step: str) -> tuple[str, ...]:
         """The steps before ``step`` that leave parts of the package."""
-        return self.steps[1 : self.steps.index(step)]
+        return self.steps[self.steps.index("features") : self.steps.index(step)]
 
     @property
     def run(self) -> Path:
@@ -93,10 +120,7 @@ def once(ctx: Context, step: str, body: Callable[[Path], StepResult]) -> StepRes
     final = ctx.folder(step)
     done = final / "done.json"
     if done.exists():
-        old = json.loads(done.read_text())
-        return StepResult(
-            old["step"], old["computeSeconds"], old["metrics"], old["package"], tuple(old.get("gates", ()))
-        )
+        return StepResult.from_json(json.loads(done.read_text()))
     temporary = ctx.run / f".{step}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

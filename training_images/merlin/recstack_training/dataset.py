@@ -1,7 +1,7 @@
 """Training rows: the log's events joined with the encoded tables."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,10 @@ from recstack_training.bundle import PARTS
 from recstack_training.context import Context
 from recstack_training.masking import masked
 
+HISTORY = "history.npz"
+"""Of a fine-tune: user and item rows of all events before the split, not only those that train."""
+SERVED = "served."
+"""Before the name of a user feature [N] that is as it was served, in the log's file."""
 RAW = "raw."
 """Before the name of a raw column in the log's file."""
 
@@ -21,7 +25,8 @@ RAW = "raw."
 class Encoded:
     """What ``features`` left: tables by feature [U] and [I], and a log with rows into them [N].
 
-    ``raw`` has the context columns as they are in the log [N], ``user_ids`` [U] the raw ids.
+    ``raw`` has the context columns as they are in the log [N], ``user_ids`` [U] the raw ids; ``served`` [N]
+    user features that are not the table's.
     """
 
     user_ids: Array
@@ -32,6 +37,7 @@ class Encoded:
     item: Array
     time: Array
     raw: dict[str, Array]
+    served: dict[str, Array] = field(default_factory=dict)
 
 
 def arrays(path: Path) -> dict[str, Array]:
@@ -57,7 +63,17 @@ def load(ctx: Context, part: str) -> Encoded:
         item=log["__item__"],
         time=log["__time__"],
         raw=columns.unpack(raw),
+        served={k.removeprefix(SERVED): v for k, v in log.items() if k.startswith(SERVED)},
     )
+
+
+def seen(ctx: Context) -> Encoded:
+    """Everything that happened before the held-out events, for popularity and for who and what is new."""
+    train, path = load(ctx, "train"), ctx.folder("features") / HISTORY
+    if not path.exists():
+        return train
+    history = arrays(path)
+    return replace(train, user=history["user"], item=history["item"])
 
 
 def sizes(ctx: Context) -> dict[str, int]:
@@ -69,7 +85,7 @@ def sizes(ctx: Context) -> dict[str, int]:
 def rows(ctx: Context, data: Encoded, context: bool, seed: int) -> pd.DataFrame:
     """One row an event with all user and item features, and the context's if asked; cold start applied."""
     features, rng = ctx.recipe.features, np.random.default_rng(seed)
-    user = {f.name: data.users[f.name][data.user] for f in features.user}
+    user = {f.name: data.users[f.name][data.user] for f in features.user} | data.served
     row = masked(features.user, user, features.cold_start.user, rng)
     row |= {f.name: data.items[f.name][data.item] for f in features.item}
     if context:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from recstack_training.artifacts import Store
 
 MANIFEST = "manifest.json"
 ROOT = "packages"
+TRAINING = "training"
+"""Role of parts that only a fine-tune needs, and the folder that they lie in: pods do not pull those."""
 OWNER = ".stack"
 """Written before anything else: whose package it is, also of one that was never finished."""
 
@@ -29,17 +31,21 @@ def digest_of(path: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
-def publish(store: Store, parts: Mapping[str, Path], manifest: Mapping[str, Any], scratch: Path) -> str:
+def publish(store: Store, parts: Mapping[str, Path], about: Mapping[str, Any], scratch: Path) -> str:
     """Write ``parts``, verify them, then write the manifest with their digests; return ``sha256:<hex>``.
 
     A package that is there already is only verified. ``Damaged`` when something reads back differently.
     """
-    content = canonical({**manifest, "parts": {name: digest_of(path) for name, path in parts.items()}})
+    entries = {
+        name: digest_of(path) | ({"role": TRAINING} if name.startswith(f"{TRAINING}/") else {})
+        for name, path in parts.items()
+    }
+    content = canonical({**about, "parts": entries})
     name = hashlib.sha256(content).hexdigest()
     folder = f"{ROOT}/{name}"
     if not store.exists(f"{folder}/{MANIFEST}"):
         owner = scratch / OWNER
-        owner.write_text(manifest["stack"])
+        owner.write_text(about["stack"])
         store.put(owner, f"{folder}/{OWNER}")
         for part, path in parts.items():
             store.put(path, f"{folder}/{part}")
@@ -49,6 +55,25 @@ def publish(store: Store, parts: Mapping[str, Path], manifest: Mapping[str, Any]
         store.put(local, f"{folder}/{MANIFEST}")
     verify(store, f"sha256:{name}")
     return f"sha256:{name}"
+
+
+def delete_some(store: Store, stack: str, digests: Iterable[str]) -> list[str]:
+    """Delete those packages of ``stack`` whose digests are named; gives the names of what was there.
+
+    The manifest goes first: what is half deleted is no package for any reader. Another stack's stays.
+    """
+    deleted = []
+    for digest in digests:
+        name = digest.removeprefix("sha256:")
+        try:
+            owner = b"".join(store.read(f"{ROOT}/{name}/{OWNER}")).decode()
+        except FileNotFoundError:
+            continue
+        if owner == stack:
+            store.remove(f"{ROOT}/{name}/{MANIFEST}")
+            store.delete(f"{ROOT}/{name}")
+            deleted.append(name)
+    return deleted
 
 
 def delete(store: Store, stack: str) -> list[str]:
@@ -67,28 +92,36 @@ def delete(store: Store, stack: str) -> list[str]:
 
 def verify(store: Store, digest: str) -> dict[str, Any]:
     """Read the whole package back and return its manifest; ``Damaged`` if any byte is another."""
-    folder = f"{ROOT}/{digest.removeprefix('sha256:')}"
-    content = b"".join(store.read(f"{folder}/{MANIFEST}"))
-    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-        raise Damaged(f"{folder}/{MANIFEST} does not have the digest that the package is named by")
-    manifest: dict[str, Any] = json.loads(content)
-    _verify_parts(store, folder, manifest)
-    return manifest
+    found = manifest(store, digest)
+    _verify_parts(store, f"{ROOT}/{digest.removeprefix('sha256:')}", found)
+    return found
 
 
-def fetch(store: Store, digest: str, folder: Path) -> dict[str, Path]:
-    """Copy a package here and verify it; its parts by name. ``Damaged`` if any byte is another."""
+def manifest(store: Store, digest: str) -> dict[str, Any]:
+    """The manifest of a package; ``FileNotFoundError`` where there is none, ``Damaged`` if it is another."""
     source = f"{ROOT}/{digest.removeprefix('sha256:')}"
     content = b"".join(store.read(f"{source}/{MANIFEST}"))
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise Damaged(f"{source}/{MANIFEST} does not have the digest that the package is named by")
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def fetch(store: Store, digest: str, folder: Path, *, training: bool = False) -> dict[str, Path]:
+    """Copy a package here and verify it; its parts by name, with ``training`` those for training too.
+
+    ``Damaged`` if any byte is another.
+    """
+    source = f"{ROOT}/{digest.removeprefix('sha256:')}"
     parts: dict[str, Path] = {}
-    for part, wanted in json.loads(content)["parts"].items():
+    for part, wanted in manifest(store, digest)["parts"].items():
+        if wanted.get("role") == TRAINING and not training:
+            continue
         parts[part] = folder / part
         parts[part].parent.mkdir(parents=True, exist_ok=True)
         with parts[part].open("wb") as file:
             file.writelines(store.read(f"{source}/{part}"))
-        if digest_of(parts[part]) != wanted:
+        if digest_of(parts[part])["sha256"] != wanted["sha256"]:
             raise Damaged(f"{source}/{part} was read back with another digest; check the store")
     return parts
 

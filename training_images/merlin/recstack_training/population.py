@@ -12,7 +12,7 @@ from recstack_crds.v1alpha1.data import Entities
 from recstack_crds.v1alpha1.models import Evaluation
 
 from recstack_training.dataset import Encoded
-from recstack_training.measures import Bools
+from recstack_training.measures import Bools, Ints
 from recstack_training.tables import Found, segment_table
 
 ALL, NEW_USERS, NEW_ITEMS = "all", "newUsers", "newItems"
@@ -30,11 +30,11 @@ class Slice:
     items: Bools | None = None
 
 
-def texts(path: Path, key: str, column: str) -> list[str]:
-    """Values of a raw column as texts, in order of the id; ``null`` for nulls."""
+def texts(path: Path, key: str, column: str, ids: Ints) -> list[str]:
+    """Values of a raw column as texts, of the rows with ``ids``; ``null`` for nulls and missing rows."""
     columns = list(dict.fromkeys([key, column]))
     table = pq.read_table(path, columns=columns).to_pandas(integer_object_nulls=True)
-    values = table.sort_values(key)[column].tolist()
+    values = table[column].tolist() if column == key else table.set_index(key)[column].reindex(ids).tolist()
     return [NULL if pd.isna(value) else str(value) for value in values]
 
 
@@ -46,9 +46,16 @@ def chosen(values: Iterable[str], named: Iterable[str]) -> list[str]:
 
 
 def population(
-    evaluation: Evaluation, found: Found, users: Entities, items: Entities, train: Encoded
+    evaluation: Evaluation,
+    found: Found,
+    users: tuple[Entities, Ints],
+    items: tuple[Entities, Ints],
+    train: Encoded,
 ) -> list[Slice]:
-    """All slices that are measured. ``train`` is the log of the training days, which makes others new."""
+    """All slices that are measured. ``train`` is the log of the training days, which makes others new.
+
+    ``users`` and ``items``: the tables, and the ids that the version has, in order.
+    """
     size = len(next(iter(train.items.values())))
     out = [
         Slice(ALL),
@@ -58,7 +65,8 @@ def population(
     for segment in evaluation.segments:
         path = segment_table(found, segment)
         of_users = path == found.users
-        values = np.array(texts(path, users.id if of_users else items.id, segment.column))
+        entity, ids = users if of_users else items
+        values = np.array(texts(path, entity.id, segment.column, ids))
         named = [gate.slice.partition("=")[2] for gate in evaluation.gates
                  if gate.slice and gate.slice.partition("=")[0] == segment.name]  # fmt: skip
         for value in chosen(values.tolist(), named):

@@ -17,6 +17,11 @@ RELATIVE = (
     "Value of a relative gate: ratio or difference to the live version, with the lower confidence bound of a "
     "paired bootstrap over requests."
 )
+SKEW_COLUMNS = ("feature", "events", "logged", "differs", "psi")
+SKEW = (
+    "Behavioural features as requests were answered with, which are trained on, against what the log gives "
+    "today: share that differs, population stability index."
+)
 _ROW, _LEFT, _WIDE, _PLOT = 22, 200, 300, 260
 _CANDIDATE, _LIVE, _AXIS = "#2563a8", "#d98026", "#666666"
 
@@ -73,6 +78,9 @@ def markdown(ctx: Context, result: Mapping[str, Any], verdicts: Sequence[GateVer
             for one in verdicts
         ]  # fmt: skip
         lines += ["", "## Gates", "", RELATIVE, "", *_table(GATE_COLUMNS, rows)]
+    if result.get("skew"):
+        rows = [[_cell(str(one[name])) for name in SKEW_COLUMNS] for one in result["skew"]]
+        lines += ["", "## Served against derived", "", SKEW, "", *_table(SKEW_COLUMNS, rows)]
     slices = [
         [_cell(name), *(_number(values.get(metric)) for metric in SHOWN)]
         for name, values in result["slices"].items()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from recstack_crds.v1alpha1.data import Tables
 from recstack_crds.v1alpha1.features import Feature, Features, Op
 from recstack_crds.v1alpha1.models import Segment
-from recstack_crds.v1alpha1.modelversion import Recipe
+from recstack_crds.v1alpha1.modelversion import Days, Recipe
 
 from recstack_training.errors import BadInput
 
@@ -23,18 +23,23 @@ LATEST_SECOND = 10_000_000_000
 
 @dataclass(frozen=True)
 class Found:
-    """The files of the recipe: days in order of name, the first ``train`` of which train."""
+    """The files of a version: days in order of name, the first ``train`` of which train.
+
+    ``replay``: of a fine-tune, those of the days that train again; the last ``held_out`` days are new then,
+    and train and are held out in parts.
+    """
 
     days: tuple[Path, ...]
     users: Path
     items: Path
     train: int
     held_out: int
+    replay: tuple[Path, ...] = ()
 
 
-def locate(root: Path, recipe: Recipe) -> Found:
-    """Find the files under ``root``; ``BadInput`` when one is missing or there are too few days."""
-    tables, window = recipe.data.tables, recipe.data.window
+def all_days(root: Path, recipe: Recipe) -> tuple[Path, ...]:
+    """Every day's file under ``root``, in order of name; ``BadInput`` when there is none."""
+    tables = recipe.data.tables
     days = tuple(sorted(root.glob(tables.interactions.path)))
     if not days:
         raise BadInput(
@@ -42,6 +47,39 @@ def locate(root: Path, recipe: Recipe) -> Found:
             f"No file matches {tables.interactions.path}; expected one Parquet file for each day.",
             tables.interactions.path,
         )
+    return days
+
+
+def between(root: Path, days: Sequence[Path], wanted: Days) -> tuple[Path, ...]:
+    """Those of ``days`` from ``wanted.first`` to ``wanted.last``; ``BadInput`` when an end is not there."""
+    names = [str(day.relative_to(root)) for day in days]
+    for end in (wanted.first, wanted.last):
+        if end not in names:
+            raise BadInput(
+                "MissingFile",
+                f"There is no day {end}; days are {names[0]} to {names[-1]}: name two of them.",
+                end,
+            )
+    return tuple(days[names.index(wanted.first) : names.index(wanted.last) + 1])
+
+
+def locate(root: Path, recipe: Recipe, asked: Days | None = None) -> Found:
+    """Find the files under ``root`` of a version from nothing, of the days ``asked`` or the recipe's window.
+
+    ``BadInput`` when a file is missing or there are too few days.
+    """
+    tables, window = recipe.data.tables, recipe.data.window
+    days = all_days(root, recipe)
+    if asked is not None:
+        days = between(root, days, asked)
+        if len(days) <= window.evaluation_days:
+            raise BadInput(
+                "TooFewDays",
+                f"There are {len(days)} days from {asked.first} to {asked.last}, of which evaluationDays "
+                f"holds {window.evaluation_days} out; name more days.",
+            )
+        train = len(days) - window.evaluation_days
+        return Found(days, *entities(root, recipe), train, window.evaluation_days)
     wanted = window.train_days + window.evaluation_days
     if len(days) < wanted:
         raise BadInput(
@@ -50,16 +88,16 @@ def locate(root: Path, recipe: Recipe) -> Found:
             f"{window.evaluation_days} held out; add days or make data.window smaller.",
             tables.interactions.path,
         )
+    return Found(days[:wanted], *entities(root, recipe), window.train_days, window.evaluation_days)
+
+
+def entities(root: Path, recipe: Recipe) -> tuple[Path, Path]:
+    """The tables of users and of items under ``root``; ``BadInput`` when one is missing."""
+    tables = recipe.data.tables
     for name in (tables.users.path, tables.items.path):
         if not (root / name).is_file():
             raise BadInput("MissingFile", f"{name} does not exist; expected a Parquet file there.", name)
-    return Found(
-        days[:wanted],
-        root / tables.users.path,
-        root / tables.items.path,
-        window.train_days,
-        window.evaluation_days,
-    )
+    return root / tables.users.path, root / tables.items.path
 
 
 def check(found: Found, recipe: Recipe) -> dict[str, int]:

@@ -38,4 +38,6 @@ def command(ctx: Context, step: str) -> list[str]:
         "--version", ctx.version, "--stack", ctx.stack, "--image", ctx.image, "--data", str(ctx.data),
         "--weights", str(ctx.weights),
         "--termination-log", str(ctx.work / "termination"),
+        *(("--parent-package", ctx.parent) if ctx.parent else ()),
+        *(("--first-day", ctx.days.first, "--last-day", ctx.days.last) if ctx.days else ()),
     ]  # fmt: skip

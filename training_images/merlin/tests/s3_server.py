@@ -62,6 +62,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.objects[self._key] = body
             self._reply(200)
 
+    def do_DELETE(self) -> None:
+        if not self._refused():
+            self.server.objects.pop(self._key, None)
+            self._reply(204)
+
     def do_HEAD(self) -> None:
         if not self._refused():
             body = self.server.objects.get(self._key)
@@ -76,12 +81,19 @@ class _Handler(BaseHTTPRequestHandler):
                 200, body
             )
             return
-        prefix = parse_qs(urlparse(self.path).query).get("prefix", [""])[0]
-        rows = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(body)}</Size></Contents>"
-            for key, body in sorted(self.server.objects.items())
-            if key.startswith(prefix)
-        )
+        asked = parse_qs(urlparse(self.path).query)
+        prefix, delimiter = (asked.get(name, [""])[0] for name in ("prefix", "delimiter"))
+        rows, below = "", set()
+        for key, body in sorted(self.server.objects.items()):
+            if not key.startswith(prefix):
+                continue
+            head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+            if found:
+                below.add(f"{prefix}{head}{delimiter}")
+            else:
+                rows += f"<Contents><Key>{escape(key)}</Key><Size>{len(body)}</Size></Contents>"
+        for one in sorted(below):
+            rows += f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>"
         self._reply(
             200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>".encode()
         )

@@ -10,7 +10,7 @@ from recstack_crds.v1alpha1.modelversion import GateVerdict
 from recstack_training import gates
 from recstack_training.bootstrap import FEWEST, PerRequest, compare, lower_bound, mean
 from recstack_training.cli import TERMINATION_LIMIT, report
-from recstack_training.context import StepResult
+from recstack_training.context import Made, StepResult
 from recstack_training.dataset import Encoded
 from recstack_training.heldout import HeldOut, Measured
 from recstack_training.measures import auc
@@ -150,6 +150,6 @@ def test_the_worst_result_fits_into_a_termination_message(tmp_path: Any, capsys:
     told = (verdict.model_dump(by_alias=True, exclude_none=True),) * 16
     metrics = {f"calibrationError{n}": -1.23456e-05 for n in range(13)}
     log = tmp_path / "termination"
-    report(StepResult("evaluate", 123456.789, metrics, None, told).as_json(), log)
+    report(StepResult("evaluate", 123456.789, Made(metrics, None, told)).as_json(), log)
     assert len(log.read_bytes()) < TERMINATION_LIMIT
     assert json.loads(log.read_text()) == json.loads(capsys.readouterr().out)

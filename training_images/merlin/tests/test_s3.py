@@ -13,7 +13,7 @@ from recstack_training.artifacts import open_store
 from recstack_training.cli import main
 from recstack_training.context import Context
 from recstack_training.errors import BadInput
-from recstack_training.packages import Damaged, publish, verify
+from recstack_training.packages import Damaged, delete_some, publish, verify
 from runs import command, context
 
 
@@ -87,6 +87,22 @@ def test_a_store(server: s3_server.Server, tmp_path: Path) -> None:
         verify(store, digest)
     with pytest.raises(FileNotFoundError):
         verify(store, "sha256:0")
+
+
+def test_packages_of_old_versions_go_and_files_are_listed(server: s3_server.Server, tmp_path: Path) -> None:
+    (tmp_path / "part").write_text("content")
+    store = open_store(f"s3://{s3_server.BUCKET}/some")
+    old, new = (
+        publish(store, {"deep/part": tmp_path / "part"}, {"stack": "shop/films", "n": n}, tmp_path)
+        for n in range(2)
+    )
+    other = publish(store, {"part": tmp_path / "part"}, {"stack": "shop/books"}, tmp_path)
+    gone = old.removeprefix("sha256:")
+    assert store.files(f"packages/{gone}") == ["manifest.json"]
+    assert store.files("nowhere") == []
+    assert delete_some(store, "shop/films", [old, other, "sha256:0"]) == [gone]
+    assert sorted(store.folders("packages")) == sorted(one.removeprefix("sha256:") for one in (new, other))
+    assert verify(store, new)["n"] == 1
 
 
 def test_a_store_without_its_bucket(server: s3_server.Server, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from recstack_training.dataset import arrays
 from recstack_training.encoders import checkpoint
 from recstack_training.errors import BadInput
 from recstack_training.media import Ints
+from recstack_training.parents import Parent
 from recstack_training.pca import Floats, Mask
 from recstack_training.steps.ingest import root
 
@@ -76,8 +77,16 @@ def _narrow(one: Embedding, width: int) -> None:
 
 
 def run(ctx: Context, folder: Path) -> Made:
-    """Write ``embeddings/<name>.npy``, float32 [I, dim], and which weights made them."""
+    """Write ``embeddings/<name>.npy``, float32 [I, dim], and which weights made them.
+
+    A fine-tune has its parent's catalog and item tower, so it takes its parent's vectors.
+    """
     parts = folder / PARTS
+    parent = Parent.of(ctx)
+    if parent is not None:
+        parent.take((f"{pretrained.TABLES}/",), parts)
+        (folder / LINEAGE).write_text(json.dumps(parent.manifest["lineage"]["encoders"]))
+        return Made({"embeddings.taken": len(ctx.recipe.features.embeddings)})
     (parts / pretrained.TABLES).mkdir(parents=True)
     ids = arrays(ctx.folder("features") / PARTS / "items.npz")["__id__"]
     metrics: dict[str, float] = {}

@@ -45,7 +45,7 @@ from recstack_training import gates, index, measures, packages, report
 from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS, files
 from recstack_training.context import Context, Made
-from recstack_training.dataset import load
+from recstack_training.dataset import load, seen
 from recstack_training.heldout import HeldOut, Measured, contains, to_pairs
 from recstack_training.measures import Floats, Ints
 from recstack_training.population import ALL, Slice, population
@@ -147,12 +147,18 @@ def request_values(
     return out
 
 
+def skew_of(ctx: Context) -> dict[str, Any]:
+    """What the features step found of skew; nothing where no such feature was logged."""
+    done = json.loads((ctx.folder("features") / "done.json").read_text())
+    return {"skew": done["skew"]} if done.get("skew") else {}
+
+
 def run(ctx: Context, folder: Path) -> Made:
     """Write ``evaluation.json``, values by request and the report; metrics and the verdicts of the gates."""
     parts = files(ctx, ctx.before("evaluate"))
     bundle = Bundle(parts, ctx.recipe)
     items, seed = len(bundle.item_ids), ctx.recipe.training.seed
-    log, train = load(ctx, "heldout"), load(ctx, "train")
+    log, train = load(ctx, "heldout"), seen(ctx)
     held_out = HeldOut.of(log, train, bundle.item_ids, ctx.recipe.models.ranking.negatives, seed)
     asked, taken = held_out.asked, to_pairs(train.user, train.item, items)
     # Longer than ten, so that it can be filled after seen items are taken out.
@@ -165,7 +171,9 @@ def run(ctx: Context, folder: Path) -> Made:
         live = live_measured(ctx, held_out, Path(scratch))
 
     tables, evaluation = ctx.recipe.data.tables, ctx.recipe.evaluation
-    of_all = population(evaluation, found(ctx), tables.users, tables.items, train)
+    of_all = population(
+        evaluation, found(ctx), (tables.users, log.user_ids), (tables.items, bundle.item_ids), train
+    )
     slices = {one.name: one for one in of_all}
     lists = {"served": served, "popularity": everywhere}
     whole = {n: list_metrics(rows, asked.user, asked.pairs, items) for n, rows in lists.items()}
@@ -199,6 +207,7 @@ def run(ctx: Context, folder: Path) -> Made:
         "retrieval": retrieval,
         "unseenItems": unseen,
         "heldOutEvents": len(log.user),
+        **skew_of(ctx),
     }
     root = folder / PARTS
     root.mkdir()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from recstack_training.context import Context, Made
 from recstack_training.dataset import Encoded, load
 from recstack_training.gates import INDEX_RECALL
 from recstack_training.index import INDEX
+from recstack_training.parents import Parent
 from recstack_training.served import Bundle
 from recstack_training.steps.embed import LINEAGE
 
@@ -54,6 +56,16 @@ def probe(ctx: Context, bundle: Bundle, log: Encoded) -> list[dict[str, Any]]:
     return out
 
 
+def days(state: Mapping[str, Any], parent: Parent | None) -> dict[str, Any]:
+    """First and last day, from which day on events were held out, and which older ones were replayed."""
+    return {
+        "first": state["days"][0],
+        "last": state["days"][-1],
+        "heldOut": state["days"][state["train"]],
+        **({} if parent is None else {"replay": state["replay"]}),
+    }
+
+
 def run(ctx: Context, folder: Path) -> Made:
     """Publish the package; its metrics and digest."""
     root = folder / PARTS
@@ -65,7 +77,7 @@ def run(ctx: Context, folder: Path) -> Made:
     parts = trained | {path.name: path for path in sorted(root.iterdir())}
     metrics = json.loads(parts["evaluation.json"].read_text())["metrics"]
     tables, features = ctx.recipe.data.tables, ctx.recipe.features
-    lineage = json.loads((ctx.folder("ingest") / "tables.json").read_text())["lineage"]
+    state = json.loads((ctx.folder("ingest") / "tables.json").read_text())
     embeddings = features.embeddings
     encoders = json.loads((ctx.folder("embed") / LINEAGE).read_text()) if embeddings else []
     manifest = {
@@ -87,10 +99,13 @@ def run(ctx: Context, folder: Path) -> Made:
         },
         "metrics": metrics,
         "lineage": {
-            "data": lineage,
+            "data": state["lineage"],
             "encoders": encoders,
+            "kind": ctx.kind.value,
+            "days": days(state, Parent.of(ctx)),
             "image": ctx.image,
-            "parent": None,
+            "parent": ctx.parent or None,
+            "itemTower": "frozen" if ctx.parent else "trained",
             "seed": ctx.recipe.training.seed,
         },
     }

@@ -1,18 +1,20 @@
-"""Train DLRM on clicks and sampled negatives, export it."""
+"""Train DLRM on clicks and sampled negatives, export it; a fine-tune goes on from its parent's weights."""
 
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from recstack_training import export, pretrained, schema
+from recstack_training import checkpoint, export, pretrained, schema
 from recstack_training.bundle import PARTS
 from recstack_training.context import Context, Made
 from recstack_training.dataset import load as load_rows
 from recstack_training.dataset import rows
 from recstack_training.dataset import sizes as sizes_of
 from recstack_training.merlin_tf import dataset, load
+from recstack_training.parents import DLRM, Parent
 
 SAMPLE = 64
 STEPS = 400
@@ -46,6 +48,16 @@ def _embeddings(mm: Any, columns: Any, dim: int) -> dict[str, Any]:
     return {"embeddings": mm.ParallelBlock({"learned": learned, "pretrained": vectors}, is_input=True)}
 
 
+def _batch(frame: pd.DataFrame, items: list[str]) -> pd.DataFrame:
+    """Rows for the checkpoint: positives, and as many with the item of the row before them and target 0."""
+    positive = checkpoint.batch(frame)
+    negative = positive.copy()
+    for name in items:
+        negative[name] = np.roll(positive[name].to_numpy(), 1)
+    negative[schema.TARGET] = np.float32(0)
+    return pd.concat([positive, negative], ignore_index=True)
+
+
 def run(ctx: Context, folder: Path) -> Made:
     """Write ``ranker.onnx`` and the weights."""
     tf, mm = load()
@@ -67,23 +79,33 @@ def run(ctx: Context, folder: Path) -> Made:
         top_block=mm.MLPBlock(recipe.top),
         prediction_tasks=mm.BinaryOutput(schema.TARGET),
     )
-    model.compile(optimizer=tf.keras.optimizers.Adam(recipe.learning_rate), run_eagerly=False, metrics=[])
-    batch = batch_size(len(frame), recipe.batch_size, recipe.epochs)
     logged = columns.excluding_by_tag(Tags.EMBEDDING)
-    positives = mm.Loader(dataset(frame, schema=logged), batch_size=batch, shuffle=True, seed_fn=lambda: seed)
-    loader = negatives(positives, logged, recipe.negatives, seed)
     key = schema.id_feature(features.item, ctx.recipe.data.tables.items.id)
     vectors = pretrained.tables(ctx)
-    if vectors:
-        loader = loader.map(pretrained.Join(key, data.items[key], vectors, features.embeddings))
-    history = model.fit(loader, epochs=recipe.epochs, train_metrics_steps=50, verbose=2)
+    joined = pretrained.joining(key, data.items[key], vectors, features.embeddings)
+    parent, epochs, rate = Parent.of(ctx), recipe.epochs, recipe.learning_rate
+    if parent is not None:
+        epochs, rate = ctx.recipe.training.fine_tune.epochs, ctx.recipe.training.fine_tune.learning_rate
+    model.compile(
+        optimizer=tf.keras.optimizers.Adam(rate),
+        loss=tf.keras.losses.BinaryCrossentropy(),
+        run_eagerly=False,
+        metrics=[],
+    )
+    if parent is not None:
+        checkpoint.restore(parent.part(DLRM), model, mm, logged, joined)
+    batch = batch_size(len(frame), recipe.batch_size, epochs)
+    positives = mm.Loader(dataset(frame, schema=logged), batch_size=batch, shuffle=True, seed_fn=lambda: seed)
+    loader = joined(negatives(positives, logged, recipe.negatives, seed))
+    history = model.fit(loader, epochs=epochs, train_metrics_steps=50, verbose=2)
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
         raise RuntimeError(f"the ranker's loss is {loss}")
 
     parts = folder / PARTS
     parts.mkdir()
-    model.save_weights(str(folder / "weights" / "dlrm"))
+    probe = _batch(frame, [f.name for f in features.item])
+    checkpoint.save(parts / DLRM, model, mm, logged, joined, probe)
     widths = {one.name: one.dim for one in features.embeddings}
     export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx", vectors=widths)
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
