@@ -56,7 +56,7 @@ CONTRACTS: Mapping[Step, Contract] = {
 
 
 def of(kind: Kind, recipe: Recipe) -> tuple[Step, ...]:
-    """The steps of a version: only a fine-tune has a parent, and without declared embeddings nothing embeds."""
+    """The steps of a version: only a fine-tune has a parent, only declared embeddings are embedded."""
     absent = {Step.PARENT} if kind is not Kind.FINE_TUNE else set()
     absent |= {Step.EMBED} if not recipe.features.embeddings else set()
     return tuple(step for step in Step if step not in absent)

@@ -15,7 +15,7 @@ import pandas as pd
 from recstack_training.dataset import arrays
 from recstack_training.merlin_tf import dataset
 
-type Prepare = Callable[[Any], Any]
+Prepare = Callable[[Any], Any]
 """Gives a loader with what is not a column of its rows."""
 ROWS = 512
 """Rows of the batch, at most."""
@@ -39,7 +39,7 @@ def _weights(model: Any) -> list[Any]:
     return [weight for weight in model.weights if weight.dtype.is_floating]
 
 
-def save(path: Path, model: Any, mm: Any, columns: Any, prepare: Prepare, rows: pd.DataFrame) -> None:
+def save(path: Path, model: Any, mm: Any, columns: Any, prepare: Prepare, *, rows: pd.DataFrame) -> None:
     """Write the weights, ``rows`` and the loss on them."""
     weights = {f"weight.{number:04d}": weight.numpy() for number, weight in enumerate(_weights(model))}
     probe = {f"probe.{name}": rows[name].to_numpy() for name in rows.columns}

@@ -93,7 +93,7 @@ class Context:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The version's steps: only a fine-tune has a parent, and without declared embeddings nothing embeds."""
+        """The version's steps: only a fine-tune has a parent, only declared embeddings are embedded."""
         every = (PARENT, *STEPS) if self.parent else STEPS
         return tuple(step for step in every if step != "embed" or self.recipe.features.embeddings)
 

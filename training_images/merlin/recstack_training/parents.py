@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recstack_crds.v1alpha1.models import Ranking, Retrieval
 from recstack_crds.v1alpha1.modelversion import Recipe
 
 from recstack_training import packages
@@ -57,6 +58,12 @@ class Parent:
                 target = parts / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.root / name, target)
+
+
+def pace(ctx: Context, model: Retrieval | Ranking) -> tuple[int, float]:
+    """Epochs and learning rate: the fine-tune's, or else those of ``model``."""
+    fit = ctx.recipe.training.fine_tune if ctx.parent else model
+    return fit.epochs, fit.learning_rate
 
 
 def shape(recipe: Recipe) -> dict[str, Any]:

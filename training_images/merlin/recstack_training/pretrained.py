@@ -4,7 +4,7 @@ Merlin's own ``EmbeddingOperator`` looks rows up in Python, one by one, and befo
 batch that has its negatives gathers its rows at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,13 +80,3 @@ class Join:
             **{name: self._tf.gather(table, codes) for name, table in self._tables.items()},
         }
         return joined if targets is None else (joined, targets)
-
-
-def joining(
-    key: str, codes: Array, by_name: Mapping[str, Array], embeddings: Sequence[Embedding]
-) -> Callable[[Any], Any]:
-    """Maps a loader to one with the vectors of each row's item; without ``embeddings`` to itself."""
-    if not embeddings:
-        return lambda loader: loader
-    join = Join(key, codes, by_name, embeddings)
-    return lambda loader: loader.map(join)

@@ -1,13 +1,15 @@
 """The Merlin schema of the model inputs, from the declared features and the fitted vocabularies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from recstack_crds.v1alpha1.features import Feature, Features, Op
 from recstack_crds.v1alpha1.modelversion import Recipe
+from recstack_triton_templates.stages.transforms import Array
 
 from recstack_training import pretrained
+from recstack_training.context import Context
 
 TARGET = "click"
 
@@ -52,3 +54,16 @@ def build(recipe: Recipe, sizes: Mapping[str, int], target: bool) -> Any:
         columns += [_column(f, sizes[f.name], [Tags.CONTEXT]) for f in features.context]
         columns.append(ColumnSchema(TARGET, dtype=np.float32, tags=[Tags.TARGET, Tags.BINARY_CLASSIFICATION]))
     return Schema(columns)
+
+
+def joining(ctx: Context, items: Mapping[str, Array]) -> tuple[dict[str, Array], Callable[[Any], Any]]:
+    """The tables, and what maps a loader to one with the vectors of each row's item; without any to itself.
+
+    ``items``: encoded features [I] by name.
+    """
+    vectors, features = pretrained.tables(ctx), ctx.recipe.features
+    if not vectors:
+        return vectors, lambda loader: loader
+    key = id_feature(features.item, ctx.recipe.data.tables.items.id)
+    join = pretrained.Join(key, items[key], vectors, features.embeddings)
+    return vectors, lambda loader: loader.map(join)

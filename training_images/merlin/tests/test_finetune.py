@@ -179,6 +179,11 @@ def test_a_package_that_is_not_there_or_has_no_checkpoint(retail: Context, tmp_p
     assert told(replace(ctx, parent=digest), "parent")[1]["error"]["reason"] == "ParentWithoutCheckpoint"
 
 
+def plain(loader: Any) -> Any:
+    """Of a stack without embeddings."""
+    return loader
+
+
 def test_a_loss_that_is_not_the_one_before_stops_it(retail: Context, tuned: Context, tmp_path: Path) -> None:
     """The trap: compiled with Keras' own loss, which takes logits for probabilities."""
     from recstack_training import schema
@@ -191,22 +196,20 @@ def test_a_loss_that_is_not_the_one_before_stops_it(retail: Context, tuned: Cont
     path = retail.folder("train-retrieval") / PARTS / TWO_TOWER
     model = train_retrieval.model_of(mm, columns, retail.recipe.models.retrieval)
     train_retrieval.compiled(model, tf, 0.001)
-    checkpoint.restore(path, model, mm, columns, lambda loader: loader)
+    checkpoint.restore(path, model, mm, columns, plain)
     # A fine-tune's checkpoint has the same order of weights, so that another can go on from it.
-    checkpoint.restore(
-        tuned.folder("train-retrieval") / PARTS / TWO_TOWER, model, mm, columns, lambda loader: loader
-    )
+    checkpoint.restore(tuned.folder("train-retrieval") / PARTS / TWO_TOWER, model, mm, columns, plain)
     wrong = train_retrieval.model_of(mm, columns, retail.recipe.models.retrieval)
     wrong.compile(
         optimizer="adam", loss=tf.keras.losses.CategoricalCrossentropy(), run_eagerly=False, metrics=[]
     )
     with pytest.raises(RuntimeError, match="the loss was"):
-        checkpoint.restore(path, wrong, mm, columns)
+        checkpoint.restore(path, wrong, mm, columns, plain)
     stored = arrays(path)
     stored["weight.0000"] = stored["weight.0000"] + np.float32(0.5)
     np.savez(tmp_path / "moved.npz", **stored)
     with pytest.raises(RuntimeError, match="the loss was"):
-        checkpoint.restore(tmp_path / "moved.npz", model, mm, columns, lambda loader: loader)
+        checkpoint.restore(tmp_path / "moved.npz", model, mm, columns, plain)
 
 
 def test_a_tower_that_moved_by_one_bit_is_found() -> None:

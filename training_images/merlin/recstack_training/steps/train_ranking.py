@@ -14,7 +14,7 @@ from recstack_training.dataset import load as load_rows
 from recstack_training.dataset import rows
 from recstack_training.dataset import sizes as sizes_of
 from recstack_training.merlin_tf import dataset, load
-from recstack_training.parents import DLRM, Parent
+from recstack_training.parents import DLRM, Parent, pace
 
 SAMPLE = 64
 STEPS = 400
@@ -80,12 +80,9 @@ def run(ctx: Context, folder: Path) -> Made:
         prediction_tasks=mm.BinaryOutput(schema.TARGET),
     )
     logged = columns.excluding_by_tag(Tags.EMBEDDING)
-    key = schema.id_feature(features.item, ctx.recipe.data.tables.items.id)
-    vectors = pretrained.tables(ctx)
-    joined = pretrained.joining(key, data.items[key], vectors, features.embeddings)
-    parent, epochs, rate = Parent.of(ctx), recipe.epochs, recipe.learning_rate
-    if parent is not None:
-        epochs, rate = ctx.recipe.training.fine_tune.epochs, ctx.recipe.training.fine_tune.learning_rate
+    vectors, joined = schema.joining(ctx, data.items)
+    parent = Parent.of(ctx)
+    epochs, rate = pace(ctx, recipe)
     model.compile(
         optimizer=tf.keras.optimizers.Adam(rate),
         loss=tf.keras.losses.BinaryCrossentropy(),
@@ -105,13 +102,15 @@ def run(ctx: Context, folder: Path) -> Made:
     parts = folder / PARTS
     parts.mkdir()
     probe = _batch(frame, [f.name for f in features.item])
-    checkpoint.save(parts / DLRM, model, mm, logged, joined, probe)
+    checkpoint.save(parts / DLRM, model, mm, logged, joined, rows=probe)
     widths = {one.name: one.dim for one in features.embeddings}
     export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx", vectors=widths)
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
     shown = {name: tf.constant(v[:, None]) for name, v in sample.items()}
     # Any rows do: what is compared is the network.
-    some = {name: np.resize(table, (len(sample[key]), table.shape[1])) for name, table in vectors.items()}
+    some = {
+        name: np.resize(table, (min(SAMPLE, len(frame)), table.shape[1])) for name, table in vectors.items()
+    }
     expected = model(shown | {name: tf.constant(table) for name, table in some.items()}).numpy()
     export.assert_equal(parts / "ranker.onnx", sample | some, expected, True)
     return Made({"loss": loss, "rows": len(frame)})

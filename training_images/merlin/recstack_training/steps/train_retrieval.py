@@ -23,7 +23,7 @@ from recstack_training.dataset import load as load_rows
 from recstack_training.dataset import rows
 from recstack_training.dataset import sizes as sizes_of
 from recstack_training.merlin_tf import dataset, load
-from recstack_training.parents import TWO_TOWER, Parent
+from recstack_training.parents import TWO_TOWER, Parent, pace
 
 TEMPERATURE = 0.1
 """Divides the cosine before the softmax: cosines of [-1, 1] alone cannot make a peaked distribution."""
@@ -134,14 +134,11 @@ def run(ctx: Context, folder: Path) -> Made:
     frame = rows(ctx, data, context=False, seed=ctx.recipe.training.seed)
     model = model_of(mm, columns, recipe)
     candidate = model.candidate_encoder
-    parent, epochs, rate = Parent.of(ctx), recipe.epochs, recipe.learning_rate
-    if parent is not None:
-        epochs, rate = ctx.recipe.training.fine_tune.epochs, ctx.recipe.training.fine_tune.learning_rate
+    parent = Parent.of(ctx)
+    epochs, rate = pace(ctx, recipe)
     compiled(model, tf, rate)
-    vectors = pretrained.tables(ctx)
+    vectors, joined = schema.joining(ctx, data.items)
     catalog = {f.name: data.items[f.name] for f in features.item} | vectors
-    key = schema.id_feature(features.item, ctx.recipe.data.tables.items.id)
-    joined = pretrained.joining(key, data.items[key], vectors, features.embeddings)
     frozen: Frozen | None = None
     if parent is not None:
         checkpoint.restore(parent.part(TWO_TOWER), model, mm, logged, joined)
@@ -149,10 +146,9 @@ def run(ctx: Context, folder: Path) -> Made:
         compiled(model, tf, rate)  # what is trained is read when a model is compiled
         frozen = Frozen.of(candidate, _embed(candidate, tf, catalog))
         frozen.check_origin(np.load(parent.part("item_embeddings.npy")))
-    batch = min(recipe.batch_size, len(frame))
     loader = mm.Loader(
-        dataset(frame, schema=logged), batch_size=batch, shuffle=True, drop_last=True,
-        seed_fn=lambda: ctx.recipe.training.seed,
+        dataset(frame, schema=logged), batch_size=min(recipe.batch_size, len(frame)), shuffle=True,
+        drop_last=True, seed_fn=lambda: ctx.recipe.training.seed,
     )  # fmt: skip
     history = model.fit(joined(loader), epochs=epochs, train_metrics_steps=METRIC_STEPS, verbose=2)
     loss = float(history.history["loss"][-1])
@@ -162,7 +158,7 @@ def run(ctx: Context, folder: Path) -> Made:
     parts = folder / PARTS
     parts.mkdir()
     candidate.trainable = True  # Keras lists frozen weights last: a checkpoint has one order
-    checkpoint.save(parts / TWO_TOWER, model, mm, logged, joined, checkpoint.batch(frame))
+    checkpoint.save(parts / TWO_TOWER, model, mm, logged, joined, rows=checkpoint.batch(frame))
     user_inputs = {f.name: sizes[f.name] for f in features.user}
     export.to_onnx(model.query_encoder, user_inputs, False, "embedding", parts / "query_tower.onnx")
     sample = {name: data.users[name][:64] for name in user_inputs}
