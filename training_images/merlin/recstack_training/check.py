@@ -17,8 +17,7 @@ from recstack_training.dataset import arrays
 from recstack_training.joins import day
 from recstack_training.reuse import encode
 from recstack_training.source import resolve
-from recstack_training.steps.ingest import sha256
-from recstack_training.tables import all_days
+from recstack_training.tables import all_days, sha256
 
 FEATURES = 16
 """Indices that are told: a termination message is short."""
