@@ -118,13 +118,13 @@ class Bench:
         names: list[str] = []
         for seed in (1, 2):
             self.say(f"training version {seed} of 2")
-            self.stack(training={"seed": seed}, serving={"replicas": 1})
+            self.stack(training={"seed": seed}, serving=_serving(1))
             done: str = self.until(f"version {seed} is live", lambda: self._other(names), 600)
             names.append(done)
         self.say(f"starting {replicas} serving pods")
         self.stack(
             training={"seed": 2},
-            serving={"replicas": replicas},
+            serving=_serving(replicas),
             rollout=SPEC["rollout"] | {"pin": names[0]},
         )
         self.until(f"{replicas} pods are ready", lambda: len(self.pods()) == replicas, 180)
@@ -162,6 +162,11 @@ class Bench:
         with suppress(CommandFailed):
             self.kube("delete", "rstack,mver", "--all", "--timeout=120s")
             self.cluster.kube("delete", "namespace", NAMESPACE, "--timeout=120s")
+
+
+def _serving(replicas: int) -> Thing:
+    """Requests that let all pods, one more, and a training step be on a node of two cores."""
+    return {"replicas": replicas, "cpu": "100m", "memory": "1Gi"}
 
 
 def _ready(pod: Thing) -> bool:
