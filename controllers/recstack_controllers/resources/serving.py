@@ -73,6 +73,8 @@ def _triton(stack: Stack) -> Manifest:
     return _container(stack, "triton", "triton_server") | {
         "env": _environment(stack),
         "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
+        # Told to stop, Triton unloads at once: it waits until its gateway has answered the last request.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}},
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS_PATH},
             {"name": "shm", "mountPath": "/dev/shm"},
