@@ -91,8 +91,8 @@ test: lint verify unit integration serving training feast e2e  ## Everything tha
 demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours; KEEP=1 leaves it up
 	@$(PY) -m recstack_demo
 
-bench-swap: images  ## 100 swaps and 50 kills under load, on a real cluster; one line of JSON last
-	@PYTHONPATH=$(PYTHONPATH):$(CURDIR) $(PY) -m benchmarks.swap
+bench-swap: images  ## 100 swaps and 50 kills under load, on a real cluster; one line of JSON last; OPTIONS=--help
+	@PYTHONPATH=$(PYTHONPATH):$(CURDIR) $(PY) -m benchmarks.swap $(OPTIONS)
 
 generate: install  ## CRDs and field tables from the pydantic models
 	@$(PY) -m recstack_crds.generate && $(PY) -m recstack_crds.docs
