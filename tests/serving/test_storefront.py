@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from recstack_triton_templates.graph import FUSED
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
@@ -155,7 +156,7 @@ def test_the_drawer_tells_stages_and_counts(browser: Browser) -> None:
     browser.find("#carousel .add").click()
     browser.wait(lambda: browser.find("#compare").is_displayed(), "the click's effect")
     browser.find("#open-drawer").click()
-    assert len(browser.all(".stages tbody tr")) == 12
+    assert len(browser.all(".stages tbody tr")) == len(FUSED)
     assert browser.texts(".stages tbody th")[-4:] == [
         "unroll_features",
         "dlrm_ranking",
