@@ -272,7 +272,7 @@ BAD: dict[str, tuple[Thing, str]] = {
         "should be greater than 0",
     ),
     "a schedule of four fields": (nightly(cron="0 2 * *"), "should match"),
-    "a schedule for what does not exist": (nightly(kind="FineTune"), 'Unsupported value: "FineTune"'),
+    "a schedule for what does not exist": (nightly(kind="Partial"), 'Unsupported value: "Partial"'),
     "a time zone of odd characters": (nightly(timeZone="../etc"), "should match"),
     "one schedule twice": (
         {"training": {"schedules": nightly()["training"]["schedules"] * 2}},
