@@ -5,7 +5,7 @@ item counts as seen for the TTL at least and half as long again at most, and no 
 slice's name follows from the event's own time: marking the same event again changes nothing.
 
 A filter is native, one of the server's Bloom module, where there is one, else a bitmap. The two have names
-apart and are both read, so a server may get or lose the module (docs/adr/0012).
+apart and are both read, so a server may get or lose the module (docs/adr/0014).
 """
 
 from dataclasses import dataclass
