@@ -16,6 +16,7 @@ from recstack_training.encoders.image import ImageEncoder
 from recstack_training.encoders.text import TextEncoder
 from recstack_training.parents import TWO_TOWER
 from recstack_training.served import Bundle
+from recstack_training.steps.train_retrieval import PROJECTION
 from runs import command, context
 
 
@@ -135,8 +136,11 @@ def test_both_models_depend_on_them(shown: Context) -> None:
     with np.load(parts[TWO_TOWER]) as stored:
         shapes = [stored[name].shape for name in stored if name.startswith("weight.")]
     inputs_of = {shape[0] for shape in shapes if len(shape) == 2 and shape[1] == 128}
-    learned = 3 * shown.recipe.models.retrieval.embedding_dim
-    assert learned + illustrated.TEXT_DIM + illustrated.PICTURE_DIM in inputs_of
+    sizes = json.loads((shown.folder("features") / "sizes.json").read_text())
+    coded = [one.name for one in shown.recipe.features.item if sizes[one.name]]
+    learned = len(coded) * shown.recipe.models.retrieval.embedding_dim
+    numbers = PROJECTION if len(coded) < len(shown.recipe.features.item) else 0
+    assert learned + numbers + illustrated.TEXT_DIM + illustrated.PICTURE_DIM in inputs_of
 
 
 def test_the_package_names_them_and_what_made_them(shown: Context) -> None:
