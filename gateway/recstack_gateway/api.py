@@ -29,7 +29,7 @@ from recstack_gateway.errors import Busy, Unavailable
 from recstack_gateway.events.event import Event
 from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.pages import Pages
-from recstack_gateway.plan import Plan
+from recstack_gateway.plan import Behaviour, Plan
 from recstack_gateway.problems import Problem
 from recstack_gateway.shadow import Shadow
 from recstack_gateway.statistics import Once
@@ -321,11 +321,17 @@ class Api:
         user = _user(request)
         plan, writer = self._store()
         try:
-            found = await writer.state(_keys(plan, self._scope), user)
+            found = await writer.state(_keys(plan, self._scope), user, _follows(plan))
         except Unavailable as error:
             raise Problem(503, str(error), {"Retry-After": "1"}) from error
         recent = [{"id": item, "timestamp": seconds} for item, seconds in found.recent]
-        value = {"recent": recent, "seen_filters": found.filters, "waiting_events": found.waiting}
+        value = {
+            "recent": recent,
+            "seen_filters": found.filters,
+            "waiting_events": found.waiting,
+            "behaviour_events": found.behaviour,
+            "behaviour_features": found.features,
+        }
         return JSONResponse(value)
 
     async def forget(self, request: Request) -> Response:
@@ -333,7 +339,7 @@ class Api:
         user = _user(request)
         plan, writer = self._store()
         try:
-            await writer.forget(_keys(plan, self._scope), user)
+            await writer.forget(_keys(plan, self._scope), user, _follows(plan))
         except Unavailable as error:
             raise Problem(503, str(error), {"Retry-After": "1"}) from error
         return Response(status_code=204)
@@ -407,6 +413,10 @@ def _user(request: Request) -> int:
         return TypeAdapter(Int64).validate_strings(text)
     except ValidationError:
         raise Problem(422, f"user_id: expected a 64-bit integer, got {text[:40]!r}") from None
+
+
+def _follows(plan: Plan) -> Behaviour | None:
+    return plan.events.behaviour if plan.events else None
 
 
 def _keys(plan: Plan, scope: str) -> SeenKeys:

@@ -74,11 +74,16 @@ class RecentItem(_Reply):
 
 
 class StateReply(_Reply):
-    """What is kept of a user: recent items, filters of what was seen, events that wait or were put aside."""
+    """What is kept of a user: recent items, filters of what was seen, events that wait or were put aside.
+
+    ``behaviour_events``: those that features follow from; ``behaviour_features``: what followed, by column.
+    """
 
     recent: list[RecentItem]
     seen_filters: int
     waiting_events: int
+    behaviour_events: int
+    behaviour_features: dict[str, int | float | str | bool | None]
 
 
 class VersionReply(_Reply):

@@ -14,10 +14,12 @@ from recstack_gateway.catalog import Raw
 from recstack_gateway.events import behaviour as module
 from recstack_gateway.events.effects import Effects
 from recstack_gateway.events.event import Event, to_fields
+from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.plan import Behaviour, Events
 from recstack_triton_templates import feast_keys, feast_names
 from recstack_triton_templates.event_keys import GROUP, EventKeys
 from recstack_triton_templates.feast_view import FeastView, Row
+from recstack_triton_templates.seen_keys import SeenKeys
 
 from tests.serving.valkey_server import ValkeyServer
 
@@ -196,3 +198,25 @@ async def test_only_the_latest_events_are_kept(store: Store, monkeypatch: pytest
 async def test_times_of_any_year(store: Store, at: float) -> None:
     await store.do((at, {"genre": "a"}), (at, {"genre": "b"}))
     assert await store.stamp() == pytest.approx(at + 2e-6, abs=3e-6)
+
+
+async def test_a_forgotten_person_has_done_nothing(store: Store, valkey: ValkeyServer) -> None:
+    """What the tables say of somebody stays; of somebody known by deeds only nothing does."""
+    marks = SeenKeys("shop/retail", 100, 0.01, 3600)
+    writer = EventWriter(valkey.url, "shop/retail")
+    try:
+        await store.write(NOW - 50, user=7, age=33, taste="a")
+        for user in (7, 8, 9):
+            await store.do((NOW, {"genre": "b", "colour": 1}), user=user)
+        found = await writer.state(marks, 7, BEHAVIOUR)
+        assert (found.behaviour, found.features) == (1, {"taste": "b", "shade": 1})
+        for user in (7, 8):
+            await writer.forget(marks, user, BEHAVIOUR)
+            assert await writer.state(marks, user, BEHAVIOUR) == ([], 0, 0, 0, {})
+        row = await store.row(7)
+        assert row is not None
+        assert row.values == {"age": 33}
+        assert await store.client.exists(module.row(BEHAVIOUR, 8)) == 0
+        assert (await writer.state(marks, 9, BEHAVIOUR)).features == {"taste": "b", "shade": 1}
+    finally:
+        await writer.close()

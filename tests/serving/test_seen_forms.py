@@ -155,9 +155,9 @@ async def test_a_server_that_gets_the_module_keeps_what_was_seen(shop: Shop, for
     assert await shop.names() == ({"seen": 1, "seen-bf": 1} if form == "native" else {"seen": 1})
     assert shop.seen(1, [5, 6, 7]) == [5, 6]
     await shop.see(2, [5])
-    assert (await shop.writer.state(KEYS, 1)).filters == (2 if form == "native" else 1)
-    await shop.writer.forget(KEYS, 1)
-    assert (await shop.writer.state(KEYS, 1)).filters == 0
+    assert (await shop.writer.state(KEYS, 1, None)).filters == (2 if form == "native" else 1)
+    await shop.writer.forget(KEYS, 1, None)
+    assert (await shop.writer.state(KEYS, 1, None)).filters == 0
     assert shop.seen(1, [5, 6, 7]) == []
     assert shop.seen(2, [5, 6, 7]) == [5]
 

@@ -8,6 +8,7 @@ from recstack_triton_templates import feast_keys, feast_names
 from recstack_gateway.catalog import Raw
 from recstack_gateway.plan import Behaviour
 
+STAMP = feast_keys.timestamp_field(feast_names.USER_VIEW)
 KEPT = 1000
 """Events of a user that count at most, the latest: each event runs through them."""
 
@@ -15,6 +16,11 @@ KEPT = 1000
 def row(settings: Behaviour, user: int) -> bytes:
     """Key of the user's row in the feature store."""
     return feast_keys.entity_key(settings.project, settings.join_key, user)
+
+
+def fields(settings: Behaviour) -> list[bytes]:
+    """Fields of the row that follow from behaviour, in the order of ``derived``."""
+    return [feast_keys.field(feast_names.USER_VIEW, column) for column in settings.derived]
 
 
 def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> di
         "member": member,
         "window": settings.window_seconds,
         "kept": KEPT,
-        "stamp": feast_keys.timestamp_field(feast_names.USER_VIEW).decode(),
+        "stamp": STAMP.decode(),
         "ttl": settings.ttl_seconds,
         # A row that says what it said is written anew long before its time is over.
         "refresh": settings.ttl_seconds // 2,

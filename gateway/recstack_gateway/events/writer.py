@@ -1,19 +1,24 @@
 """The gateway's side of events: what it writes into Valkey, tells of a user, and forgets."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import valkey.asyncio
+from recstack_triton_templates import feast_keys
 from recstack_triton_templates.event_keys import EventKeys
+from recstack_triton_templates.feast_keys import Value
 from recstack_triton_templates.seen_keys import SeenKeys
 from valkey import ValkeyError
 from valkey.exceptions import ResponseError
 
 from recstack_gateway import seen
 from recstack_gateway.errors import Unavailable
+from recstack_gateway.events import behaviour
 from recstack_gateway.events.event import Event, to_fields
+from recstack_gateway.plan import Behaviour
 
 TIMEOUT = 0.5
 EVENT_SECONDS = 86_400
@@ -23,6 +28,13 @@ PROBE_SECONDS = 60.0
 SCAN = 1000
 """Entries that are read at once to find those of a user."""
 Words = Sequence[str | int]
+_UNSAY = """
+-- KEYS: a row of the feature store. ARGV: field of its time, fields that go.
+redis.call('HDEL', KEYS[1], unpack(ARGV, 2))
+if redis.call('HLEN', KEYS[1]) == redis.call('HEXISTS', KEYS[1], ARGV[1]) then
+  redis.call('DEL', KEYS[1])
+end
+"""
 _ONCE = """
 -- Of each key that is new, run its commands; of BF.INSERT and the next one the first that succeeds.
 -- ARGV: seconds; of each key: count, and of each command: words, word…
@@ -57,11 +69,16 @@ class Accepted(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is kept of a user: items and when, seconds since 1970, latest first; filters; events that wait."""
+    """What is kept of a user: items and when, seconds since 1970, latest first; filters; events that wait.
+
+    ``behaviour``: events that features follow from; ``features``: what followed, by column.
+    """
 
     recent: list[tuple[int, float]]
     filters: int
     waiting: int
+    behaviour: int
+    features: dict[str, Value]
 
 
 class EventWriter:
@@ -71,7 +88,7 @@ class EventWriter:
         self._client = valkey.asyncio.Valkey.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry_on_error=[ConnectionError]
         )
-        self._once = self._client.register_script(_ONCE)
+        self._once, self._unsay = (self._client.register_script(one) for one in (_ONCE, _UNSAY))
         self._keys, self._clock = EventKeys(scope), clock
         self._native, self._probe_at = False, 0.0
 
@@ -131,8 +148,8 @@ class EventWriter:
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; send the events again") from error
 
-    async def state(self, marks: SeenKeys, user: int) -> State:
-        """What is kept of ``user``.
+    async def state(self, marks: SeenKeys, user: int, follows: Behaviour | None) -> State:
+        """What is kept of ``user``; ``follows``: as the plan has it.
 
         Raises:
             Unavailable: Valkey does not answer.
@@ -141,13 +158,23 @@ class EventWriter:
             found: Any = await self._client.zrevrange(self._keys.recent(user), 0, -1, withscores=True)
             filters = cast(int, await self._client.exists(*_filters(marks, user, self._clock())))
             waiting = [entry async for batch in self._waiting(user) for entry in batch]
+            behaved = cast(int, await self._client.zcard(self._keys.behaviour(user)))
+            features: dict[str, Value] = {}
+            if follows is not None and follows.derived:
+                words = ("HMGET", behaviour.row(follows, user), *behaviour.fields(follows))
+                contents: Any = await self._client.execute_command(*words)
+                pairs = zip(follows.derived, contents, strict=True)
+                features = {column: _told(content) for column, content in pairs if content is not None}
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
         recent = [(int(member), float(score)) for member, score in found]
-        return State(recent, filters, len(waiting))
+        return State(recent, filters, len(waiting), behaved, features)
 
-    async def forget(self, marks: SeenKeys, user: int) -> None:
+    async def forget(self, marks: SeenKeys, user: int, follows: Behaviour | None) -> None:
         """Delete all that is kept of ``user``: filters, recent items, events that wait or were put aside.
+
+        Of the row in the feature store the columns that follow from behaviour go, and all when nothing but
+        its time is left.
 
         An event that a worker holds does nothing any more once this returns: its effects look for it first.
 
@@ -160,7 +187,10 @@ class EventWriter:
                     await self._client.xdel(stream, entry)
             # After the events: one of them may have been worked off meanwhile.
             filters = _filters(marks, user, self._clock())
-            await self._client.delete(*filters, self._keys.recent(user))
+            await self._client.delete(*filters, self._keys.recent(user), self._keys.behaviour(user))
+            if follows is not None:
+                row = behaviour.row(follows, user)
+                await self._unsay(keys=[row], args=[behaviour.STAMP, *behaviour.fields(follows)])
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 
@@ -180,3 +210,14 @@ class EventWriter:
 def _filters(keys: SeenKeys, user: int, now: float) -> list[str]:
     """Of both forms."""
     return [*keys.bitmaps(user, now), *keys.natives(user, now)]
+
+
+def _told(content: bytes) -> Value:
+    """A value as a reply can say it; of what cannot be read, that it is there."""
+    try:
+        value = feast_keys.decode(content)
+    except ValueError:
+        return None
+    return (
+        None if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)) else value
+    )
