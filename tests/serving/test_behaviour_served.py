@@ -124,3 +124,16 @@ def _materialize(server: ValkeyServer, user: int, **values: Any) -> None:
     fields[feast_keys.timestamp_field(feast_names.USER_VIEW)] = feast_keys.encode_time(time.time())
     with valkey.Valkey.from_url(server.url) as client:
         client.hset(feast_keys.entity_key(PROJECT, "user_id", user), mapping=fields)
+
+
+def test_a_person_is_forgotten_through_the_gateway(shop: Pod) -> None:
+    _send(shop, 10**9, "soon forgotten", "b")
+    path = f"/v1/users/{10**9}/state"
+    shop.wait(
+        "it follows", lambda: shop.client.get(path).json()["behaviour_features"] == {"top_category": "b"}
+    )
+    assert shop.client.get(path).json()["behaviour_events"] > 0
+    assert shop.client.delete(path).status_code == 204
+    state = shop.client.get(path).json()
+    assert (state["behaviour_events"], state["behaviour_features"], state["recent"]) == (0, {}, [])
+    assert _agree(_ask(shop, 10**9), _expected(None))
