@@ -41,7 +41,7 @@ def stretched(trained: Path, items: int) -> Path:
 def _write(trained: Path, items: int, artifacts: Path) -> Path:
     folder = artifacts / "writing"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("workflows"))
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("workflows", "training", "offline"))
     manifest = json.loads((folder / "manifest.json").read_bytes())
     before, dim = manifest["retrieval"]["items"], manifest["retrieval"]["dim"]
     random = np.random.default_rng(items)
