@@ -618,6 +618,5 @@ def serving_settings(stack: Stack, *, online: bool) -> ServingSettings:
 
 def trending_by(stack: Stack) -> dict[str, str]:
     """Column of items that has trending lists, by the column of users that holds a value of it."""
-    features, by = stack.spec.features, stack.spec.serving.trending.by
-    columns = {one.column for one in features.item if by is None or one.name in by}
-    return {one.column: one.most_frequent for one in features.user if one.most_frequent in columns}
+    columns = events.trending_by(stack)
+    return {one.column: one.most_frequent for one in stack.spec.features.user if one.most_frequent in columns}

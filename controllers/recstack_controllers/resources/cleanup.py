@@ -43,15 +43,6 @@ def job(stack: Stack) -> Manifest:
         "metadata": metadata,
         "spec": {
             "backoffLimit": 3,
-            "template": {
-                "metadata": {"labels": dict(metadata["labels"])},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    **pods.shared(stack.settings),
-                    "containers": [container],
-                    "volumes": volumes,
-                },
-            },
+            "template": pods.job_template(stack.settings, metadata["labels"], container, volumes),
         },
     }

@@ -6,8 +6,8 @@ from recstack_triton_templates import feast_names
 from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import feast, pods, valkey
-from recstack_controllers.resources.serving import MODELS_PATH, PLAN_PATH, probe
-from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
+from recstack_controllers.resources.serving import probe, reader_mounts, reader_volumes
+from recstack_controllers.resources.stack import Stack
 
 COMPONENT = "events"
 
@@ -45,13 +45,6 @@ def deployment(stack: Stack, credentials_version: str) -> Manifest:
 
 
 def _container(stack: Stack) -> Manifest:
-    mounts: list[Manifest] = [
-        {"name": "models", "mountPath": MODELS_PATH},
-        {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    if stack.artifacts_claim:
-        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
     return {
         "name": "events",
         "image": stack.settings.images.serving,
@@ -67,20 +60,12 @@ def _container(stack: Stack) -> Manifest:
         "livenessProbe": probe("/healthz", period=10, failures=6),
         "resources": pods.resources(stack.spec.events.cpu, stack.spec.events.memory, 0),
         "securityContext": pods.container_security() | {"readOnlyRootFilesystem": True},
-        "volumeMounts": mounts,
+        "volumeMounts": reader_mounts(stack),
     }
 
 
 def _volumes(stack: Stack) -> list[Manifest]:
-    volumes = [
-        pods.temporary("models"),
-        pods.temporary("tmp"),
-        {"name": "plan", "configMap": {"name": names.plan(stack.name)}},
-    ]
-    if stack.artifacts_claim:
-        claim = {"claimName": stack.artifacts_claim, "readOnly": True}
-        volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
-    return volumes
+    return [pods.temporary("models"), pods.temporary("tmp"), *reader_volumes(stack)]
 
 
 def settings(stack: Stack) -> Manifest | None:
@@ -90,10 +75,10 @@ def settings(stack: Stack) -> Manifest | None:
         return None
     return {
         "types": {one.name: one.weight for one in spec.types},
-        "trendingHalfLifeSeconds": _seconds(spec.trending_half_life),
-        "trendingBy": _trending_by(stack),
+        "trendingHalfLifeSeconds": duration.seconds(spec.trending_half_life),
+        "trendingBy": trending_by(stack),
         "recentItems": spec.recent_items,
-        "retentionSeconds": _seconds(spec.retention),
+        "retentionSeconds": duration.seconds(spec.retention),
         "behaviour": _behaviour(stack),
     }
 
@@ -111,13 +96,13 @@ def _behaviour(stack: Stack) -> Manifest | None:
         "joinKey": key,
         "columns": feast.columns(spec.features.user, key),
         "derived": derived,
-        "windowSeconds": _seconds(spec.events.behaviour_window),
+        "windowSeconds": duration.seconds(spec.events.behaviour_window),
         "ttlSeconds": feast.ttl_seconds(spec.stores.feast),
     }
 
 
-def _trending_by(stack: Stack) -> list[str]:
-    """Columns of the item table."""
+def trending_by(stack: Stack) -> list[str]:
+    """Columns of the item table whose values have trending lists."""
     features, by = stack.spec.features, stack.spec.serving.trending.by
     if by is None:
         derived = {feature.most_frequent for feature in features.user}
@@ -129,7 +114,3 @@ def _trending_by(stack: Stack) -> list[str]:
 def _plain(feature: Feature) -> bool:
     """Whether serving can tell the raw values of a feature."""
     return [operator.op for operator in feature.ops] == [Op.CATEGORIFY]
-
-
-def _seconds(text: str) -> int:
-    return int(duration.parse(text).total_seconds())

@@ -17,7 +17,6 @@ from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import pods, valkey
 from recstack_controllers.resources.pods import CONTAINER
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
-from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE
 
 COMPONENT = "features"
 CONFIG_PATH = "/etc/recstack"
@@ -29,7 +28,7 @@ CONNECTION = "${RECSTACK_FEAST_CONNECTION}"
 
 def ttl_seconds(feast: Feast) -> int:
     """How long a row counts."""
-    return int(duration.parse(feast.ttl).total_seconds())
+    return duration.seconds(feast.ttl)
 
 
 def repository(stack: Stack, feast: Feast, version: Version) -> Manifest:
@@ -143,9 +142,8 @@ def _definitions(stack: Stack, feast: Feast, version: Version) -> Manifest:
             "ttlSeconds": ttl_seconds(feast),
         }
         if athena is not None:
-            # Names of tables have no dashes, and names of stacks no underscores: the two stay apart.
-            project = feast_names.project(stack.namespace, stack.name)
-            view["table"] = f"{project.replace('-', '__')}_{name}"
+            # Stacks that have the same project would have the same table, too.
+            view["table"] = f"{feast_names.project(stack.namespace, stack.name)}_{name}"
         if view["columns"]:  # without any, Feast would take whatever the files have
             views.append(view)
     result: Manifest = {"offline": _offline(stack), "snapshot": version.name, "views": views}
@@ -183,10 +181,9 @@ def _job(stack: Stack, feast: Feast, labels: Manifest, commands: list[str]) -> M
     if stack.artifacts_claim:
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": stack.artifacts_claim}})
-    secret = {"name": names.valkey(stack.name), "key": valkey.URL}
     environment: list[Manifest] = [
         {"name": "HOME", "value": "/tmp"},
-        {"name": "VALKEY_URL", "valueFrom": {"secretKeyRef": secret}},
+        valkey.url_environment(stack),
         *pods.s3_environment(s3),
     ]
     if s3 is not None and s3.endpoint:
@@ -203,23 +200,8 @@ def _job(stack: Stack, feast: Feast, labels: Manifest, commands: list[str]) -> M
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
-    exit_codes = {"containerName": CONTAINER, "operator": "In", "values": [BAD_INPUT_EXIT_CODE]}
     return {
         "backoffLimit": 3,
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "FailJob", "onExitCodes": exit_codes},
-                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
-            ]
-        },
-        "template": {
-            "metadata": {"labels": dict(labels)},
-            "spec": {
-                "restartPolicy": "Never",
-                "automountServiceAccountToken": False,
-                **pods.shared(stack.settings),
-                "containers": [container],
-                "volumes": volumes,
-            },
-        },
+        "podFailurePolicy": pods.failure_policy(),
+        "template": pods.job_template(stack.settings, labels, container, volumes),
     }

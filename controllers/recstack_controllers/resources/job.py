@@ -7,7 +7,7 @@ from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import configmaps, pods
 from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack, Version
-from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE, CONTRACTS, Arguments, Step, command
+from recstack_controllers.resources.steps import CONTRACTS, Arguments, Step, command
 
 CONFIG_PATH = "/etc/recstack"
 WEIGHTS_PATH = "/weights"
@@ -33,30 +33,13 @@ def job(
         "metadata": metadata,
         "spec": {
             "backoffLimit": training.retries,
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": pods.CONTAINER,
-                            "operator": "In",
-                            "values": [BAD_INPUT_EXIT_CODE],
-                        },
-                    },
-                    # Taken off its node: not the step's fault, so no retry is used up.
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
-                ]
-            },
-            "template": {
-                "metadata": {"labels": dict(metadata["labels"])},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    **pods.shared(stack.settings),
-                    "containers": [_container(stack, version, step, live_package, parent_package)],
-                    "volumes": _volumes(stack, version, step),
-                },
-            },
+            "podFailurePolicy": pods.failure_policy(),
+            "template": pods.job_template(
+                stack.settings,
+                metadata["labels"],
+                _container(stack, version, step, live_package, parent_package),
+                _volumes(stack, version, step),
+            ),
         },
     }
 

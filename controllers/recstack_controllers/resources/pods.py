@@ -3,6 +3,7 @@
 from recstack_crds.v1alpha1.data import S3Location
 
 from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.resources.steps import BAD_INPUT_EXIT_CODE
 from recstack_controllers.settings import Settings
 
 USER = 65532
@@ -62,6 +63,34 @@ def s3_environment(location: S3Location | None) -> list[Manifest]:
             for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         )
     return result
+
+
+def job_template(
+    settings: Settings, labels: Manifest, container: Manifest, volumes: list[Manifest]
+) -> Manifest:
+    """Pod template of a Job whose one container runs once and asks nothing of the API server."""
+    return {
+        "metadata": {"labels": dict(labels)},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            **shared(settings),
+            "containers": [container],
+            "volumes": volumes,
+        },
+    }
+
+
+def failure_policy() -> Manifest:
+    """Bad input ends a Job of ``CONTAINER`` at once; other failures use its retries up."""
+    exit_codes = {"containerName": CONTAINER, "operator": "In", "values": [BAD_INPUT_EXIT_CODE]}
+    return {
+        "rules": [
+            {"action": "FailJob", "onExitCodes": exit_codes},
+            # Taken off its node: not the Job's fault, so no retry is used up.
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        ]
+    }
 
 
 def temporary(name: str, medium: str | None = None, size: str | None = None) -> Manifest:

@@ -84,13 +84,6 @@ def _triton(stack: Stack) -> Manifest:
 
 
 def _gateway(stack: Stack) -> Manifest:
-    mounts: list[Manifest] = [
-        {"name": "models", "mountPath": MODELS_PATH},
-        {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    if stack.artifacts_claim:
-        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
     return _container(stack, "gateway", "main") | {
         "env": [
             *_environment(stack),
@@ -104,7 +97,7 @@ def _gateway(stack: Stack) -> Manifest:
         # Between removal from the endpoints and the signal, so that no proxy still sends here.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "resources": pods.resources("100m", GATEWAY_MEMORY, 0),
-        "volumeMounts": mounts,
+        "volumeMounts": reader_mounts(stack),
     }
 
 
@@ -140,19 +133,32 @@ def probe(path: str, period: int, failures: int) -> Manifest:
 
 
 def _volumes(stack: Stack) -> list[Manifest]:
-    volumes = [
+    return [
         pods.temporary("models"),
         pods.temporary("tmp"),
         pods.temporary("shm", "Memory", SHARED_MEMORY),
-        {"name": "plan", "configMap": {"name": names.plan(stack.name)}},
+        *reader_volumes(stack),
+    ]
+
+
+def reader_mounts(stack: Stack) -> list[Manifest]:
+    """What a container mounts that follows the plan and reads packages."""
+    mounts: list[Manifest] = [
+        {"name": "models", "mountPath": MODELS_PATH},
+        {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
     ]
     if stack.artifacts_claim:
-        volumes.append(
-            {
-                "name": "artifacts",
-                "persistentVolumeClaim": {"claimName": stack.artifacts_claim, "readOnly": True},
-            }
-        )
+        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True})
+    return mounts
+
+
+def reader_volumes(stack: Stack) -> list[Manifest]:
+    """The plan and the packages, for those mounts."""
+    volumes: list[Manifest] = [{"name": "plan", "configMap": {"name": names.plan(stack.name)}}]
+    if stack.artifacts_claim:
+        claim = {"claimName": stack.artifacts_claim, "readOnly": True}
+        volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
     return volumes
 
 
