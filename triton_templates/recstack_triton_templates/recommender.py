@@ -103,10 +103,11 @@ class Recommender:
         package = self._package
         trace = Trace(began) if len(asked) == 1 and asked[0].request.explain else Watch(began)
         trace.lap("context_preprocessor")
-        known = self._known([one.request for one in asked])
+        requests = [one.request for one in asked]
+        known = self._known(requests)
         raw = [
-            package.users.known(one.request.user_id) if of.user is None else of.user
-            for one, of in zip(asked, known, strict=True)
+            package.users.known(one.user_id) if of.user is None else of.user
+            for one, of in zip(requests, known, strict=True)
         ]
         trace.lap("feast_user_lookup")
         user = package.user_transform.batch(raw)
@@ -115,13 +116,12 @@ class Recommender:
         trace.lap("nvt_context_transform")
         queries = package.query_tower(user)
         trace.lap("query_tower")
-        requests = [one.request for one in asked]
         trends = self._trending(requests, raw)
         candidates, sources = self._candidates(requests, queries, known, trends, trace)
         rows = np.concatenate(candidates)
         owners = np.repeat(np.arange(len(asked)), [len(one) for one in candidates])
         table = package.items if self._items is None else self._items.current
-        plain = np.array([one.request.plain for one in asked])
+        plain = np.array([one.plain for one in requests])
         items = lookup(table, package.items, rows, plain[owners])
         trace.lap("feast_item_lookup")
         embeddings = package.item_embeddings(rows)
@@ -132,10 +132,10 @@ class Recommender:
         trace.lap("dlrm_ranking")
         capped = capped_values(self._settings, table)
         replies, start = [], 0
-        for place, (one, own) in enumerate(zip(asked, candidates, strict=True)):
+        for place, (one, own) in enumerate(zip(requests, candidates, strict=True)):
             own_scores = scores[start : start + len(own)]
             start += len(own)
-            order = self._order(own, own_scores, one.request, capped)
+            order = self._order(own, own_scores, one, capped)
             trace.lap("softmax_sampling")
             decoded = package.decoder(own[order], own_scores[order])
             trace.lap("item_id_decoder")

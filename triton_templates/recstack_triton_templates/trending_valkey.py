@@ -1,12 +1,10 @@
 """Reads trending lists from Valkey, inside Triton's model process."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import valkey
 
-from recstack_triton_templates.online import PAUSE, TIMEOUT
+from recstack_triton_templates.online import ValkeyPipeline
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingUnavailable
 from recstack_triton_templates.trending_keys import TrendingKeys
@@ -20,9 +18,8 @@ KEPT = 1024
 class ValkeyTrending:
     """Lists that are not here, in one round trip for all. ``clock``: seconds since 1970, UTC."""
 
-    def __init__(self, url: str, keys: TrendingKeys, clock: Callable[[], float]) -> None:
-        self._client = valkey.Valkey.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
-        self.keys, self._clock, self._ask_again = keys, clock, 0.0
+    def __init__(self, pipeline: ValkeyPipeline, keys: TrendingKeys, clock: Callable[[], float]) -> None:
+        self._pipeline, self.keys, self._clock = pipeline, keys, clock
         self._lists: dict[tuple[str, int], tuple[float, Array]] = {}
 
     def lists(self, names: Sequence[str], count: int) -> list[Array]:
@@ -32,20 +29,13 @@ class ValkeyTrending:
         if stale:
             if len(self._lists) + len(stale) > KEPT:
                 self._lists = {key: one for key, one in self._lists.items() if one[0] > now - FRESH}
-            for name, ids in zip(stale, self._read(stale, count, now), strict=True):
+            for name, ids in zip(stale, self._read(stale, count), strict=True):
                 self._lists[name, count] = (now, ids)
         return [self._lists[name, count][1] for name in names]
 
-    def _read(self, names: Sequence[str], count: int, now: float) -> list[Array]:
-        if now < self._ask_again:
-            raise TrendingUnavailable("Valkey did not answer a moment ago")
-        pipeline: Any = self._client.pipeline(transaction=False)
-        try:
-            with pipeline:
-                for name in names:
-                    pipeline.zrevrange(name, 0, count - 1)
-                replies = pipeline.execute()
-        except (valkey.ValkeyError, OSError) as error:
-            self._ask_again = now + PAUSE
-            raise TrendingUnavailable(f"Valkey: {error}") from error
+    def _read(self, names: Sequence[str], count: int) -> list[Array]:
+        replies = self._pipeline.run([("ZREVRANGE", name, 0, count - 1) for name in names])
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise TrendingUnavailable(f"Valkey: {reply}") from reply
         return [np.array([int(one) for one in reply], np.int64) for reply in replies]

@@ -23,7 +23,10 @@ from recstack_triton_templates.trending_valkey import ValkeyTrending
 
 @dataclass(frozen=True)
 class Place:
-    """``stage``: first part of the model's name, ``recommender`` of the fused graph. ``valkey``: its URL."""
+    """``stage``: first part of the model's name, ``recommender`` of the fused graph. ``valkey``: its URL.
+
+    ``pipeline``: to it, for all that a request reads: what one read could not get none asks for a moment.
+    """
 
     stage: str
     version: str
@@ -31,6 +34,7 @@ class Place:
     device: Device
     settings: ServingSettings
     valkey: str | None
+    pipeline: ValkeyPipeline | None
 
 
 def place(args: dict[str, str]) -> Place:
@@ -39,9 +43,9 @@ def place(args: dict[str, str]) -> Place:
     entry = Path(args["model_repository"]).parent / model_name(version)
     settings = ServingSettings(**json.loads((entry / args["model_version"] / SETTINGS_FILE).read_bytes()))
     gpu = args["model_instance_kind"] == "GPU"
-    return Place(
-        stage, version, entry / PACKAGE_LINK, device(gpu, settings), settings, os.environ.get("VALKEY_URL")
-    )
+    url = os.environ.get("VALKEY_URL")
+    pipeline = ValkeyPipeline(url, time.time) if url else None
+    return Place(stage, version, entry / PACKAGE_LINK, device(gpu, settings), settings, url, pipeline)
 
 
 def device(gpu: bool, settings: ServingSettings) -> Device:
@@ -53,16 +57,15 @@ def device(gpu: bool, settings: ServingSettings) -> Device:
 
 def online(here: Place, package: Package) -> ValkeyOnline | None:
     """What the stage reads of the online store for a request; the fused graph reads for all its stages."""
-    if here.valkey is None:
+    if here.pipeline is None:
         return None
-    pipeline = ValkeyPipeline(here.valkey, time.time)
     reads: list[Reads] = []
     if here.stage in ("recommender", "feast_user_lookup"):
         reads += _users(here.settings, package)
     if here.stage in ("recommender", "filter_seen_items") and here.settings.seen_filter:
         keys = _seen_keys(here.settings)
-        reads += [BitmapReads(keys), NativeReads(keys, pipeline.run)]
-    return ValkeyOnline(pipeline, reads, time.time) if reads else None
+        reads += [BitmapReads(keys), NativeReads(keys, here.pipeline.run)]
+    return ValkeyOnline(here.pipeline, reads, time.time) if reads else None
 
 
 def _users(settings: ServingSettings, package: Package) -> list[Reads]:
@@ -96,9 +99,10 @@ def _view(settings: ServingSettings, package: Package, side: str) -> FeastView |
 
 def trending(here: Place) -> ValkeyTrending | None:
     """Trending lists, if this stage mixes them in; they are everybody's, so a process keeps them a second."""
-    if here.stage not in ("recommender", "filter_seen_items") or not (here.valkey and here.settings.trending):
+    mixes = here.stage in ("recommender", "filter_seen_items") and here.settings.trending
+    if here.pipeline is None or not mixes:
         return None
-    return ValkeyTrending(here.valkey, TrendingKeys(_scope()), time.time)
+    return ValkeyTrending(here.pipeline, TrendingKeys(_scope()), time.time)
 
 
 def _seen_keys(settings: ServingSettings) -> SeenKeys:
