@@ -275,7 +275,7 @@ class Api:
         """The reply, and the version that gave it: the live one where one that is being tried fails."""
         try:
             return await self._versions.infer(version, content), version
-        except (Busy, Unavailable) as error:
+        except Unavailable as error:
             version.statistics.failed(requests)
             live = self._versions.route
             if live is not None and live is not version:

@@ -10,7 +10,7 @@ https://opentelemetry.io/docs/specs/otel/
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 from opentelemetry import trace
@@ -39,22 +39,19 @@ class Telemetry:
     @contextmanager
     def request(self, route: str, headers: Mapping[str, str]) -> Iterator[Span | None]:
         """A request of a caller, who may have begun a trace (W3C Trace Context)."""
-        if self._tracer is None:
-            token = _IN_REQUEST.set(None)
-            try:
-                yield None
-            finally:
-                _IN_REQUEST.reset(token)
-            return
-        parent = _PROPAGATOR.extract(headers)
-        with self._tracer.start_as_current_span(
-            f"POST {route}", parent, SpanKind.SERVER, {"http.request.method": "POST", "http.route": route}
-        ) as span:
+        with self._begun(route, headers) as span:
             token = _IN_REQUEST.set(span)
             try:
                 yield span
             finally:
                 _IN_REQUEST.reset(token)
+
+    def _begun(self, route: str, headers: Mapping[str, str]) -> AbstractContextManager[Span | None]:
+        if self._tracer is None:
+            return nullcontext()
+        attributes = {"http.request.method": "POST", "http.route": route}
+        parent = _PROPAGATOR.extract(headers)
+        return self._tracer.start_as_current_span(f"POST {route}", parent, SpanKind.SERVER, attributes)
 
     def inferred(self, model: str, seconds: float, stages: Sequence[float]) -> None:
         """A call of Triton that ended now; ``stages`` [len(FUSED)] milliseconds, empty: of an ensemble."""

@@ -57,6 +57,13 @@ def publish(store: Store, parts: Mapping[str, Path], about: Mapping[str, Any], s
     return f"sha256:{name}"
 
 
+def _is_of(store: Store, name: str, stack: str) -> bool:
+    try:
+        return b"".join(store.read(f"{ROOT}/{name}/{OWNER}")).decode() == stack
+    except FileNotFoundError:
+        return False
+
+
 def delete_some(store: Store, stack: str, digests: Iterable[str]) -> list[str]:
     """Delete those packages of ``stack`` whose digests are named; gives the names of what was there.
 
@@ -65,11 +72,7 @@ def delete_some(store: Store, stack: str, digests: Iterable[str]) -> list[str]:
     deleted = []
     for digest in digests:
         name = digest.removeprefix("sha256:")
-        try:
-            owner = b"".join(store.read(f"{ROOT}/{name}/{OWNER}")).decode()
-        except FileNotFoundError:
-            continue
-        if owner == stack:
+        if _is_of(store, name, stack):
             store.remove(f"{ROOT}/{name}/{MANIFEST}")
             store.delete(f"{ROOT}/{name}")
             deleted.append(name)
@@ -80,11 +83,7 @@ def delete(store: Store, stack: str) -> list[str]:
     """Delete all packages of ``stack`` (``namespace/name``), finished or not; gives their names."""
     deleted = []
     for name in store.folders(ROOT):
-        try:
-            owner = b"".join(store.read(f"{ROOT}/{name}/{OWNER}")).decode()
-        except FileNotFoundError:
-            continue
-        if owner == stack:
+        if _is_of(store, name, stack):
             store.delete(f"{ROOT}/{name}")
             deleted.append(name)
     return deleted
