@@ -21,6 +21,7 @@ SECRET = "s3"
 PORT = 7070
 REGION = "us-east-1"
 _SECONDS = 120.0
+_TRY_SECONDS = 3.0
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -62,9 +63,14 @@ def up(lab: Lab, node: loading.Node, programs: Path, buckets: Sequence[str]) -> 
     admin = [str(binary("versitygw")), "admin", "--access", access, "--secret", secret, "--region", REGION]
     admin += ["--endpoint-url", here]
 
-    # Ready means that the server answers; kube-proxy may need a moment more to lead there.
-    wait_until(lambda: succeeds([*admin, "list-buckets"]), "the S3 server answers through its Service", 20)
-    there = parse_buckets(run([*admin, "list-buckets"]))
+    # Ready means that the server answers; kube-proxy may need a moment more to lead there. A connection
+    # opened before that leaves the machine, and nothing may ever answer it: each try is short and opens anew.
+    wait_until(
+        lambda: succeeds([*admin, "list-buckets"], timeout=_TRY_SECONDS),
+        "the S3 server answers through its Service",
+        _SECONDS,
+    )
+    there = parse_buckets(run([*admin, "list-buckets"], timeout=30))
     for bucket in buckets:
         if bucket not in there:
             run([*admin, "create-bucket", "--owner", access, "--bucket", bucket], timeout=30)

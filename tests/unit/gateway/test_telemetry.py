@@ -77,9 +77,10 @@ def test_no_endpoint_no_traces() -> None:
 
 def test_a_silent_request_costs_microseconds() -> None:
     silent = Telemetry(None)
-    start = time.perf_counter()
+    # The process's own time: what others do on the machine is not this code's cost.
+    start = time.process_time()
     for _ in range(1000):
         with silent.request("/v1/recommend", {}):
             silent.inferred("recommender--v", 0.1, TIMES)
-    assert (time.perf_counter() - start) / 1000 < 200e-6
+    assert (time.process_time() - start) / 1000 < 200e-6
     assert provider({ENDPOINT: ""}) is None
