@@ -132,7 +132,7 @@ def judge(reports: Sequence[PodReport], version: str, digest: str) -> Proof:
             cramped = cramped or (
                 f"pod {report.pod} has no room for it: {found.message or 'no figures given'}. "
                 "Raise spec.serving.memory: pods are replaced one by one, and it goes on; or set "
-                "spec.rollout.memoryFallback to Recreate, which answers 503 meanwhile"
+                "spec.rollout.memoryFallback to Surge, which replaces pods by others that hold only it"
             )
         elif found.state != Verdict.PROVEN:
             waiting = waiting or f"pod {report.pod}: {found.state}"
@@ -145,6 +145,14 @@ def judge(reports: Sequence[PodReport], version: str, digest: str) -> Proof:
     if proven == len(reports):
         return Proof(Verdict.PROVEN, f"proven by a real inference on {_pods(proven)}")
     return Proof(Verdict.PENDING, f"proven on {proven} of {_pods(len(reports))}; {waiting}")
+
+
+def in_surge(found: Proof, live: str | None) -> Proof:
+    """The judgement while pods are replaced by others that hold the version in the place of ``live``."""
+    if found.verdict is not Verdict.NO_ROOM:
+        return found
+    text = f"no room for it beside {live}: pods are replaced one by one, to hold it instead"
+    return Proof(Verdict.PENDING, text)
 
 
 def _pods(count: int) -> str:

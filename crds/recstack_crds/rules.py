@@ -270,10 +270,10 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
     ),
     Rollout: (
         _rule(
-            "!has(self.memoryFallback) || self.memoryFallback != 'Recreate' || !has(self.strategy) || "
+            "!has(self.memoryFallback) || self.memoryFallback == 'Refuse' || !has(self.strategy) || "
             "!has(self.strategy.type) || self.strategy.type == 'Immediate'",
-            "memoryFallback: Recreate goes with strategy.type: Immediate: Canary and Shadow need both "
-            "versions in memory",
+            "memoryFallback: Recreate and Surge go with strategy.type: Immediate: Canary and Shadow need "
+            "both versions in memory",
         ),
         _rule(
             "!has(self.soak) || !has(self.soak.clickThrough) || (has(self.strategy) && "

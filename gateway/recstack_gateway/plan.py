@@ -99,6 +99,8 @@ class Plan(_Part):
     events: Events | None = None
     memory_fallback: str = "Refuse"
     """Recreate: a version without room takes the place of the others, which are unloaded first."""
+    surge: str = ""
+    """Pods that were started for it hold the version that is to come in the live one's place."""
 
 
 def parse(content: str | bytes) -> Plan:

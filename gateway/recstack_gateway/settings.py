@@ -27,6 +27,8 @@ class Settings:
     triton_grpc_port: int
     triton_http_port: int
     triton_metrics_port: int
+    surge: str = ""
+    """Of which surge this pod is, see `Plan.surge`."""
 
     @property
     def repository(self) -> Path:
@@ -71,4 +73,5 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         triton_grpc_port=int(environment.get("TRITON_GRPC_PORT", "8001")),
         triton_http_port=int(environment.get("TRITON_HTTP_PORT", "8000")),
         triton_metrics_port=int(environment.get("TRITON_METRICS_PORT", "8002")),
+        surge=environment.get("RECSTACK_SURGE", ""),
     )

@@ -31,7 +31,8 @@ _LOG = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ROOM_SECONDS = 5.0
-RECREATE = "Recreate"
+REFUSE, RECREATE = "Refuse", "Recreate"
+GAVE_WAY = "it gave way to a version that has no room beside it"
 READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 LATE_CHECKS = 5
@@ -49,11 +50,17 @@ class Versions:
         triton: beside this gateway.
         read_repository: files of the ConfigMap named in a plan.
         models: folder shared with Triton.
+        surge: that this pod was started for, see `Plan.surge`.
     """
 
     def __init__(
-        self, triton: Triton, read_repository: Callable[[str], Awaitable[dict[str, str]]], models: Path
+        self,
+        triton: Triton,
+        read_repository: Callable[[str], Awaitable[dict[str, str]]],
+        models: Path,
+        surge: str = "",
     ) -> None:
+        self._surge = surge
         self._triton, self._read_repository = triton, read_repository
         self._packages, self._repository = models / "packages", models / "repository"
         self._memory = models / MEMORY_FILE
@@ -94,6 +101,9 @@ class Versions:
         if version is None or version.state is State.UNLOADED:
             self._held[planned.name] = version = Version(planned)
             version.statistics.begin(self._epoch)
+            if self._surges() and self.plan is not None and planned.name == self.plan.live:
+                version.yields = True
+                version.enter(State.NO_ROOM, GAVE_WAY)
             self._spawn(self._keep(version))
             return
         if version.planned.digest != planned.digest:
@@ -231,7 +241,7 @@ class Versions:
         except Refused as error:
             _LOG.error("%s cannot be served: %s", version.planned.name, error)
             version.enter(State.FAILED, str(error))
-            if self._recreates():
+            if self._replaces():
                 await self._unload_quietly(version)
                 self._call_back()
             self._settle()
@@ -240,7 +250,8 @@ class Versions:
             if version.state is not State.NO_ROOM:
                 _LOG.error("%s is not loaded: %s", version.planned.name, error)
             version.enter(State.NO_ROOM, str(error))
-            return RETRY_SECONDS if self._recreates() else ROOM_SECONDS
+            hurry = self._replaces() or (self.plan is not None and self.plan.live == version.planned.name)
+            return RETRY_SECONDS if hurry else ROOM_SECONDS
         except Unavailable as error:
             version.message = str(error)
             return RETRY_SECONDS
@@ -299,26 +310,39 @@ class Versions:
             _LOG.info("%s is proven", planned.name)
 
     async def _require_room(self, version: Version) -> None:
-        """Only of what is to come: the live version is loaded whatever it takes."""
+        """Of what is to come; the live version waits for none but those that were rolled back."""
         loaded = await self._triton.loaded()
-        if version.model in loaded or (self.plan is not None and self.plan.live == version.planned.name):
+        if version.model in loaded or self.plan is None:
             return
         others = {
             one.planned.name: artifacts.size(self.folder(one))
             for one in self._held.values()
             if one is not version and one.model in loaded
         }
+        live = self.plan.live == version.planned.name
+        leaving = [name for name in others if not self._held[name].wanted]
+        if live and (self.plan.memory_fallback == REFUSE or not leaving):
+            return
         found = memory.read(self._memory)
         lacking = memory.shortage(found, artifacts.size(self.folder(version)), others)
-        if lacking:
-            if self._recreates() and self.plan is not None and version.planned.name not in self.plan.kept:
-                for name in others:
-                    self._held[name].yields = True
-                    self._held[name].wake.set()
-            raise NoRoom(lacking)
+        if not lacking:
+            return
+        if live:
+            self.route = None  # so that it is unloaded, too
+            for name in leaving:
+                self._held[name].wake.set()
+        elif self._replaces() and version.planned.name not in self.plan.kept:
+            for name in others:
+                self._held[name].yields = True
+                self._held[name].wake.set()
+        raise NoRoom(lacking)
 
-    def _recreates(self) -> bool:
-        return self.plan is not None and self.plan.memory_fallback == RECREATE
+    def _replaces(self) -> bool:
+        """Whether a version without room takes the place of the others in this pod."""
+        return self.plan is not None and (self.plan.memory_fallback == RECREATE or self._surges())
+
+    def _surges(self) -> bool:
+        return self.plan is not None and self.plan.surge == self._surge != ""
 
     async def _give_way(self, version: Version) -> None:
         """Unload it, though it is planned: nobody answers until what takes its place is proven."""
@@ -327,7 +351,7 @@ class Versions:
         _LOG.warning("%s gives way to a version that has no room beside it", version.planned.name)
         if self.route is version:
             self.route = None
-        version.enter(State.NO_ROOM, "it gave way to a version that has no room beside it")
+        version.enter(State.NO_ROOM, GAVE_WAY)
         if version.requests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):

@@ -297,7 +297,7 @@ BAD: dict[str, tuple[Thing, str]] = {
     ),
     "two versions where only one has room": (
         {"rollout": {"memoryFallback": "Recreate", "strategy": {"type": "Canary"}}},
-        "memoryFallback: Recreate goes with strategy.type: Immediate",
+        "memoryFallback: Recreate and Surge go with strategy.type: Immediate",
     ),
     "clicks of people who are not divided": (
         {"rollout": {"soak": {"clickThrough": {"maxDrop": 0.1}}}},

@@ -45,6 +45,7 @@ async def observe(  # noqa: PLR0911
     if name in {planned.name for planned in plan.versions}:
         reports = await proof.observe(cluster, namespace, spec.stack)
         found = proof.judge(reports, name, digest)
+        found = proof.in_surge(found, plan.live) if plan.surge else found
         state = State.TRUE if found.verdict is proof.Verdict.PROVEN else State.FALSE
         reason = proof.REASONS[found.verdict]
         loaded = (state, reason, f"{found.message}.")

@@ -31,6 +31,7 @@ from recstack_controllers.recommenderstack import (
     schedules,
     secrets,
     status,
+    surge,
     triggers,
     versions,
 )
@@ -130,7 +131,7 @@ class _Run:
         await self._access(stack)
         await self._features(stack, seen)
         plan, found = await self._plan(stack, seen)
-        await self._pods(stack, seen, credentials)
+        await self._pods(stack, seen, plan, credentials)
         await self._worker(stack, seen, credentials)
         self._tell_model(stack, seen, plan, found)
         self._stage = "ModelReady"
@@ -235,6 +236,9 @@ class _Run:
             )
             figures = progressing.both(look, plan.rollout)
             plan, told = advance(plan, look, held, stack.spec.rollout)
+            plan, judgement = surge.proceed(
+                seen.plan, plan, judgement, stack.spec.rollout, seen.generation + 1
+            )
         await self._write_plan(stack, seen, plan)
         self._tell_rollout(stack, seen, plan, told, figures)
         if plan.live != seen.plan.live and plan.live is not None:
@@ -293,7 +297,7 @@ class _Run:
         else:
             await self._apply(kinds.CONFIG_MAP, configmaps.plan(stack, plan, seen.generation + 1))
 
-    async def _pods(self, stack: Stack, seen: Observed, credentials: str) -> None:
+    async def _pods(self, stack: Stack, seen: Observed, plan: configmaps.Plan, credentials: str) -> None:
         """Deployment and what goes with it; never the number of pods while an autoscaler owns it."""
         wanted = stack.spec.autoscaling
         if wanted is not None:
@@ -303,8 +307,9 @@ class _Run:
         else:
             await self._remove(stack, kinds.AUTOSCALER, names.gateway(self._name))
             self._conditions.remove("AutoscalingReady")
+        begun = plan.surge or surge.started(seen.deployment)
         made = await self._apply(
-            kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=self._online)
+            kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=self._online, surge=begun)
         )
         await self._apply(kinds.SERVICE, serving.service(stack))
         await self._apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))

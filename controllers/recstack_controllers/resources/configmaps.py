@@ -99,6 +99,8 @@ class Plan:
     mirror: Mirror | None = None
     rollout: Progress | None = None
     rolled_back: tuple[RolledBack, ...] = ()
+    surge: str = ""
+    """Which pods load the candidate in the live version's place: those that were started for this."""
 
     @property
     def candidate(self) -> PlannedVersion | None:
@@ -181,6 +183,8 @@ def _written(stack: Stack, content: Plan) -> dict[str, Any]:
             value["clickEvent"] = soak.click_through.event
     if stack.spec.rollout.memory_fallback is not MemoryFallback.REFUSE:
         value["memoryFallback"] = stack.spec.rollout.memory_fallback.value
+    if content.surge:
+        value["surge"] = content.surge
     if content.rolled_back:
         value["rolledBack"] = [one.model_dump(by_alias=True) for one in content.rolled_back]
     return value
@@ -217,6 +221,7 @@ def read_plan(manifest: Manifest | None) -> tuple[Plan, int]:
             mirror=Mirror(**mirror) if mirror else None,
             rollout=_progress(value.get("rollout")),
             rolled_back=tuple(RolledBack.model_validate(one) for one in value.get("rolledBack", ())),
+            surge=value.get("surge", ""),
         )
         return plan, int(value["generation"])
     except (KeyError, TypeError, ValueError) as error:

@@ -12,13 +12,16 @@ GATEWAY_MEMORY = "512Mi"
 SHARED_MEMORY = "256Mi"
 """Triton's python backend passes tensors through /dev/shm; a container's own is 64 MiB."""
 
+SURGE = "RECSTACK_SURGE"
+"""Variable of the surge that a pod was started for."""
 
-def deployment(stack: Stack, credentials_version: str, *, online: bool = True) -> Manifest:
+
+def deployment(stack: Stack, credentials_version: str, *, online: bool = True, surge: str = "") -> Manifest:
     """Deployment of the pods.
 
     ``credentials_version`` is the resourceVersion of the Valkey credentials, and the serving settings are
     hashed: a change of either replaces pods, which read both only when they start. ``online``: there are
-    features in the feature store, if one is declared.
+    features in the feature store, if one is declared. ``surge``: another one replaces pods too.
     """
     spec = stack.spec.serving
     settings = spec.model_dump(mode="json", by_alias=True, exclude={"replicas", "gpus", "cpu", "memory"})
@@ -47,7 +50,7 @@ def deployment(stack: Stack, credentials_version: str, *, online: bool = True) -
                     "automountServiceAccountToken": True,
                     **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 30,
-                    "containers": [_triton(stack), _gateway(stack)],
+                    "containers": [_triton(stack), _gateway(stack, surge)],
                     "volumes": _volumes(stack),
                 },
             },
@@ -83,13 +86,14 @@ def _triton(stack: Stack) -> Manifest:
     }
 
 
-def _gateway(stack: Stack) -> Manifest:
+def _gateway(stack: Stack, surge: str) -> Manifest:
     return _container(stack, "gateway", "main") | {
         "env": [
             *_environment(stack),
             {"name": "ARTIFACTS", "value": stack.artifacts_uri},
             *pods.s3_environment(stack.artifacts_s3),
             *_tracing(stack),
+            *([{"name": SURGE, "value": surge}] if surge else []),
         ],
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
         "readinessProbe": probe("/readyz", period=2, failures=3),

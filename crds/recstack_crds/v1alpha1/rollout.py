@@ -103,6 +103,7 @@ class MemoryFallback(StrEnum):
 
     REFUSE = "Refuse"
     RECREATE = "Recreate"
+    SURGE = "Surge"
 
 
 class Rollout(ApiModel):
@@ -114,7 +115,8 @@ class Rollout(ApiModel):
         MemoryFallback.REFUSE,
         description="When a version does not fit into memory beside the live one. Refuse: it is not loaded, "
         "and a condition tells the figures. Recreate: every pod unloads the live one first, and answers "
-        "503 until the new one is proven there.",
+        "503 until the new one is proven there. Surge: pods are replaced one by one, one more than "
+        "replicas at a time; a new pod loads the new version in the live one's place, and answers with it.",
     )
     history_limit: int = Field(3, ge=1, le=50, description="Superseded versions kept.")
     pin: Name | None = Field(

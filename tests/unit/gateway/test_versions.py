@@ -89,7 +89,7 @@ class World:
     """A pod's versions with what is around them."""
 
     def __init__(self, folder: Path) -> None:
-        self.artifacts = folder / "artifacts"
+        self.folder, self.artifacts = folder, folder / "artifacts"
         self.triton = FakeTriton(folder / "models" / "repository")
         self.settings = ServingSettings()
         self.versions = Versions(self.triton, self._repository, folder / "models")
@@ -101,6 +101,10 @@ class World:
             path.replace("/", "__"): base64.b64encode(one).decode()
             for path, one in render(version, self.settings).items()
         }
+
+    def join(self, surge: str) -> None:
+        """Be a pod that was started for this surge."""
+        self.versions = Versions(self.triton, self._repository, self.folder / "models", surge)
 
     def plan(self, live: str | None, digests: dict[str, str], drain: tuple[str, ...] = ()) -> Plan:
         self._generation += 1
@@ -474,3 +478,54 @@ async def test_recreate_is_called_off(world: World, one: str, two: str, tmp_path
     world.versions.take(_recreating(world, "a", {"a": one}))
     await world.until(lambda: world.states() == {"a": "Proven"})
     assert _chosen(world, 17) == "a"
+
+
+def _surging(world: World, digests: dict[str, str]) -> Plan:
+    return world.plan("a", digests).model_copy(update={"memory_fallback": "Surge", "surge": "b/7"})
+
+
+async def test_a_pod_of_the_surge_holds_only_what_is_to_come(world: World, one: str, two: str) -> None:
+    world.join("b/7")
+    world.versions.take(_surging(world, {"a": one, "b": two}))
+    await world.until(world.versions.ready)
+    assert _chosen(world, 17) == "b"
+    assert "load recommender--a" not in world.triton.calls
+    world.versions.take(world.plan("b", {"b": two}))
+    await world.until(lambda: world.states() == {"b": "Proven"})
+    assert _chosen(world, 17) == "b"
+
+
+async def test_a_pod_of_the_surge_answers_as_before_when_it_is_called_off(
+    world: World, one: str, two: str
+) -> None:
+    world.join("b/7")
+    world.versions.take(_surging(world, {"a": one, "b": two}))
+    await world.until(world.versions.ready)
+    world.versions.take(world.plan("a", {"a": one}))
+    await world.until(lambda: world.states() == {"a": "Proven"})
+    assert _chosen(world, 17) == "a"
+
+
+async def test_a_pod_of_an_earlier_time_leaves_the_surge_to_new_ones(
+    world: World, one: str, two: str, tmp_path: Path
+) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    world.versions.take(_surging(world, {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "NoRoom"})
+    assert _chosen(world, 17) == "a"
+    assert "unload recommender--a" not in world.triton.calls
+
+
+async def test_what_was_rolled_back_goes_before_the_one_before_it_is_loaded_again(
+    world: World, one: str, two: str, tmp_path: Path
+) -> None:
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    world.versions.take(_surging(world, {"b": two}).model_copy(update={"live": "b"}))
+    world.triton.calls.clear()
+    await world.until(lambda: world.states() == {"b": "Proven"})
+    unload, load = (
+        world.triton.calls.index(call) for call in ("unload recommender--a", "load recommender--b")
+    )
+    assert unload < load
