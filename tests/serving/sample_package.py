@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from recstack_triton_templates.stages.dlrm_ranking import REQUESTS
 
 Array = npt.NDArray[Any]
 FIRST = 3
@@ -310,7 +311,7 @@ class SamplePackage:
         inputs = (*request, *schema.item)
         return _model(
             nodes, [*weights, *more_weights, axes, scale], inputs, [None, 1], "score", [None, 1],
-            vectors=schema.embeddings,
+            vectors=schema.embeddings, once=request,
         )  # fmt: skip
 
     def _graph_sum(self, features: Sequence[Feature], prefix: str) -> tuple[list[Any], list[Any], str]:
@@ -355,9 +356,14 @@ def _model(
     output: str,
     output_shape: list[int | None],
     vectors: tuple[tuple[str, int], ...] = (),
+    once: Sequence[Feature] = (),
 ) -> Any:
     values = [
-        helper.make_tensor_value_info(f.name, TensorProto.INT64 if f.category else TensorProto.FLOAT, shape)
+        helper.make_tensor_value_info(
+            f.name,
+            TensorProto.INT64 if f.category else TensorProto.FLOAT,
+            [REQUESTS, *shape[1:]] if f in once else shape,
+        )
         for f in inputs
     ]
     values += [

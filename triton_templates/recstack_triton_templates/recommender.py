@@ -19,7 +19,7 @@ from recstack_triton_templates.stages.filter_seen_items import first_fetch, unse
 from recstack_triton_templates.stages.softmax_sampling import Ordering, top
 from recstack_triton_templates.stages.transforms import Array
 from recstack_triton_templates.stages.trending import TrendingStore, mix
-from recstack_triton_templates.stages.unroll_features import unroll
+from recstack_triton_templates.stages.unroll_features import beside
 from recstack_triton_templates.trends import NO_TREND, Trend, Trends
 
 
@@ -126,15 +126,15 @@ class Recommender:
         trace.lap("feast_item_lookup")
         embeddings = package.item_embeddings(rows)
         trace.lap("multimodal_embedding_lookup")
-        features = unroll(user | context, items | embeddings, owners)
-        trace.lap("unroll_features")
-        scores = package.ranker(features, len(rows))
-        trace.lap("dlrm_ranking")
+        asking, asked_for = user | context, items | embeddings
         capped = capped_values(self._settings, table)
         replies, start = [], 0
         for place, (one, own) in enumerate(zip(requests, candidates, strict=True)):
-            own_scores = scores[start : start + len(own)]
+            features = beside(asking, asked_for, place, slice(start, start + len(own)))
             start += len(own)
+            trace.lap("unroll_features")
+            own_scores = package.ranker(features, len(own))
+            trace.lap("dlrm_ranking")
             order = self._order(own, own_scores, one, capped)
             trace.lap("softmax_sampling")
             decoded = package.decoder(own[order], own_scores[order])

@@ -1,12 +1,13 @@
 """Keras to ONNX, with the input and output names that serving relies on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from recstack_triton_templates.stages.transforms import Array
 
+from recstack_training.folding import fold
 from recstack_training.merlin_tf import load
 
 OPSET = 17
@@ -20,11 +21,13 @@ def to_onnx(
     path: Path,
     *,
     vectors: Mapping[str, int] | None = None,
+    once: Collection[str] = (),
 ) -> None:
     """Convert ``call`` (dict of tensors to one tensor).
 
     ``inputs`` has the number of codes by name (0: float32, else int64), in order. Each is [N], or [N, 1] with
     ``column``; inside, Merlin always gets [N, 1]. After those come ``vectors``, float32 [N, width], by name.
+    ``once``: inputs of which one row may stand for all N.
     """
     tf, _ = load()
     import onnx
@@ -49,6 +52,7 @@ def to_onnx(
     names = [value.name for value in model.graph.input]
     if sorted(names) != sorted(every) or [v.name for v in model.graph.output] != [output]:
         raise RuntimeError(f"ONNX graph has inputs {names} and outputs {model.graph.output}")
+    fold(model, once)
     rename(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
@@ -83,9 +87,19 @@ def session(path: Path, threads: int = 1) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def assert_equal(path: Path, features: dict[str, Array], expected: Array, column: bool) -> None:
-    """The exported graph gives what the model gives, to 1e-4."""
+def assert_equal(
+    path: Path, features: dict[str, Array], expected: Array, column: bool, once: Collection[str] = ()
+) -> None:
+    """The exported graph gives what the model gives, to 1e-4; of ``once`` one row does for all."""
     feed = {k: v[:, None] if column and v.ndim == 1 else v for k, v in features.items()}
-    got = session(path).run(None, feed)[0]
+    opened = session(path)
+    _compare(path, opened.run(None, feed)[0], expected)
+    if once:
+        repeated = {k: np.repeat(v[:1], len(v), axis=0) if k in once else v for k, v in feed.items()}
+        single = {k: v[:1] if k in once else v for k, v in feed.items()}
+        _compare(path, opened.run(None, single)[0], opened.run(None, repeated)[0])
+
+
+def _compare(path: Path, got: Array, expected: Array) -> None:
     if not np.allclose(got, expected, atol=1e-4):
         raise RuntimeError(f"{path.name} differs from the model by {np.abs(got - expected).max()}")

@@ -22,10 +22,11 @@ class Network:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         there = onnxruntime.get_available_providers()
         self._session = onnxruntime.InferenceSession(str(path), options, providers(device, there))
-        self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
+        self.rows = {value.name: value.shape[0] for value in self._session.get_inputs()}
+        """First dimension of each input: a number, or its name in the graph."""
         self.provider: str = self._session.get_providers()[0]
 
     def __call__(self, feed: Mapping[str, Array]) -> Array:
         """The graph's output; ``feed`` may hold more than it takes. KeyError: an input is missing."""
-        result: Array = self._session.run(None, {name: feed[name] for name in self.inputs})[0]
+        result: Array = self._session.run(None, {name: feed[name] for name in self.rows})[0]
         return result

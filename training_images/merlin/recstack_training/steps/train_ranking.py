@@ -104,7 +104,8 @@ def run(ctx: Context, folder: Path) -> Made:
     probe = _batch(frame, [f.name for f in features.item])
     checkpoint.save(parts / DLRM, model, mm, logged, joined, rows=probe)
     widths = {one.name: one.dim for one in features.embeddings}
-    export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx", vectors=widths)
+    once = [f.name for f in (*features.user, *features.context)]
+    export.to_onnx(model, inputs, True, "score", parts / "ranker.onnx", vectors=widths, once=once)
     sample = {name: frame[name].to_numpy()[:SAMPLE] for name in inputs}
     shown = {name: tf.constant(v[:, None]) for name, v in sample.items()}
     # Any rows do: what is compared is the network.
@@ -112,5 +113,5 @@ def run(ctx: Context, folder: Path) -> Made:
         name: np.resize(table, (min(SAMPLE, len(frame)), table.shape[1])) for name, table in vectors.items()
     }
     expected = model(shown | {name: tf.constant(table) for name, table in some.items()}).numpy()
-    export.assert_equal(parts / "ranker.onnx", sample | some, expected, True)
+    export.assert_equal(parts / "ranker.onnx", sample | some, expected, True, once)
     return Made({"loss": loss, "rows": len(frame)})
