@@ -331,6 +331,7 @@ class Api:
             "waiting_events": found.waiting,
             "behaviour_events": found.behaviour,
             "behaviour_features": found.features,
+            "offline_waiting": found.offline,
         }
         return JSONResponse(value)
 

@@ -76,7 +76,8 @@ class RecentItem(_Reply):
 class StateReply(_Reply):
     """What is kept of a user: recent items, filters of what was seen, events that wait or were put aside.
 
-    ``behaviour_events``: those that features follow from; ``behaviour_features``: what followed, by column.
+    ``behaviour_events``: those that features follow from; ``behaviour_features``: what followed, by column;
+    ``offline_waiting``: rows of them on their way to the offline store, or, of a forgotten user, out of it.
     """
 
     recent: list[RecentItem]
@@ -84,6 +85,7 @@ class StateReply(_Reply):
     waiting_events: int
     behaviour_events: int
     behaviour_features: dict[str, int | float | str | bool | None]
+    offline_waiting: int
 
 
 class VersionReply(_Reply):

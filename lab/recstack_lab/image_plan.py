@@ -87,7 +87,7 @@ IMAGES = (
         Environment(
             "training_images/feast/Containerfile.dependencies", "training_images/feast/requirements.lock"
         ),
-        ("training_images/feast/recstack_feast",),
+        ("training_images/feast/recstack_feast", "triton_templates/recstack_triton_templates"),
     ),
 )
 

@@ -58,6 +58,16 @@ class Store:
         reply: Any = await self.client.execute_command(*VIEW.command(user))
         return VIEW.row(reply, now)
 
+    async def logged(self) -> list[dict[str, Any]]:
+        """Rows that wait to go offline: the user, their time, values by column."""
+        found: Any = await self.client.xrange(KEYS.rows())
+        rows = []
+        for _, fields in found:
+            values = {key.decode(): value for key, value in fields.items()}
+            row: dict[str, Any] = {name: int(values.pop(name)) for name in ("user", "at")}
+            rows.append(row | {name: feast_keys.decode(value) for name, value in values.items()})
+        return rows
+
     async def stamp(self, user: int = 7) -> float:
         content: Any = await self.client.hget(
             module.row(BEHAVIOUR, user), feast_keys.timestamp_field(feast_names.USER_VIEW)
@@ -212,11 +222,41 @@ async def test_a_forgotten_person_has_done_nothing(store: Store, valkey: ValkeyS
         assert (found.behaviour, found.features) == (1, {"taste": "b", "shade": 1})
         for user in (7, 8):
             await writer.forget(marks, user, BEHAVIOUR)
-            assert await writer.state(marks, user, BEHAVIOUR) == ([], 0, 0, 0, {})
+            # The row that changed, and that it is to go: until the offline store was told.
+            assert await writer.state(marks, user, BEHAVIOUR) == ([], 0, 0, 0, {}, 2)
         row = await store.row(7)
         assert row is not None
         assert row.values == {"age": 33}
         assert await store.client.exists(module.row(BEHAVIOUR, 8)) == 0
         assert (await writer.state(marks, 9, BEHAVIOUR)).features == {"taste": "b", "shade": 1}
+    finally:
+        await writer.close()
+
+
+async def test_each_row_that_changed_goes_offline_once_and_whole(store: Store) -> None:
+    """Also what others wrote beside it: of an entity the last row counts, wholly."""
+    await store.write(NOW - 50, age=41, taste="old")
+    await store.do((NOW - 2, {"genre": "a"}), (NOW - 1, {"genre": "a"}), (NOW, {"genre": "b"}))
+    await store.do((NOW + 1, {"genre": "b"}))
+    rows = await store.logged()
+    # After the fourth a and b are alike often, and the later one wins; the two between change nothing.
+    assert [(row["user"], row["taste"], row["age"]) for row in rows] == [(7, "a", 41), (7, "b", 41)]
+    assert [row["at"] for row in rows] == [int((NOW - 2) * 1e6), int((NOW + 1) * 1e6)]
+    online = await store.row(now=NOW + 2)
+    assert online is not None
+    assert online.values == {name: rows[-1][name] for name in ("taste", "age")}
+
+
+async def test_who_is_forgotten_is_to_be_forgotten_offline(store: Store, valkey: ValkeyServer) -> None:
+    await store.do((NOW, {"genre": "a"}))
+    writer = EventWriter(valkey.url, "shop/retail")
+    marks = SeenKeys("shop/retail", 10, 0.01, 60)
+    try:
+        assert (await writer.state(marks, 7, BEHAVIOUR)).offline == 1
+        await writer.forget(marks, 7, BEHAVIOUR)
+        entries: Any = await store.client.xrange(KEYS.rows())
+        assert [fields.get(b"forget") for _, fields in entries] == [None, b"7"]
+        assert (await writer.state(marks, 7, BEHAVIOUR)).offline == 2
+        assert (await writer.state(marks, 8, BEHAVIOUR)).offline == 0
     finally:
         await writer.close()

@@ -253,12 +253,12 @@ async def test_a_forgotten_user_leaves_nothing_and_others_stay(shop: Shop) -> No
     await shop.writer.accept([event(3, 7), event(4, 12345), event(5, 8, user=2)], marks=marks, stream=True)
     await shop.client.xadd(KEYS.dead(), {"user": "1", "reason": "a test"})
     held: Any = await shop.client.xreadgroup(GROUP, "busy", {KEYS.stream(): ">"})
-    assert await shop.writer.state(marks, 1, None) == ([(5, NOW)], 1, 3, 0, {})
+    assert await shop.writer.state(marks, 1, None) == ([(5, NOW)], 1, 3, 0, {}, 0)
     await shop.writer.forget(marks, 1, None)
-    assert await shop.writer.state(marks, 1, None) == ([], 0, 0, 0, {})
+    assert await shop.writer.state(marks, 1, None) == ([], 0, 0, 0, {}, 0)
     calls: list[Call] = [(id_, from_fields(fields), {}) for id_, fields in held[0][1]]
     await module.Effects(shop.client, "shop/retail").apply(calls, SETTINGS)
-    assert await shop.writer.state(marks, 1, None) == ([], 0, 0, 0, {})
+    assert await shop.writer.state(marks, 1, None) == ([], 0, 0, 0, {}, 0)
     assert not [key async for key in shop.client.scan_iter("*/1}*")]
     assert set(await shop.scores(KEYS.recent(2))) == {6, 8}
     assert await shop.scores(LISTS.everywhere()) == {5: 1.0, 6: 1.0, 8: 1.0}

@@ -149,7 +149,7 @@ def test_what_is_kept_of_a_user_is_told_and_gone(pod: Pod) -> None:
     assert (state["seen_filters"], state["waiting_events"], state["recent"]) == (1, 2, [])
     assert pod.client.delete("/v1/users/29/state").status_code == 204
     nothing: dict[str, Any] = {"recent": [], "seen_filters": 0, "waiting_events": 0}
-    nothing |= {"behaviour_events": 0, "behaviour_features": {}}
+    nothing |= {"behaviour_events": 0, "behaviour_features": {}, "offline_waiting": 0}
     assert pod.client.get("/v1/users/29/state").json() == nothing
     assert pod.client.get("/v1/users/nobody/state").status_code == 422
 

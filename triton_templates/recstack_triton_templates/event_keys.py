@@ -20,6 +20,14 @@ class EventKeys:
         """Stream of events that cannot be worked off, each with its reason."""
         return f"recstack:dead:{{{self.scope}}}"
 
+    def rows(self) -> str:
+        """Stream of rows of the feature store that changed and are not offline yet, and of users to forget.
+
+        Fields of a row: ``user``, ``at`` (microseconds since 1970), and of each column that has a value its
+        name and Feast's bytes; of a user to forget: ``forget``.
+        """
+        return f"recstack:rows:{{{self.scope}}}"
+
     def known(self, event_id: str) -> str:
         """Mark of an event id that was accepted lately."""
         return f"recstack:event:{{{self.scope}}}:{event_id}"

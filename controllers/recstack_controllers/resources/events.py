@@ -7,9 +7,10 @@ from recstack_controllers.kit import duration, names
 from recstack_controllers.kit.cluster import Manifest
 from recstack_controllers.resources import feast, pods, valkey
 from recstack_controllers.resources.serving import probe, reader_mounts, reader_volumes
-from recstack_controllers.resources.stack import Stack
+from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
 
 COMPONENT = "events"
+LOGGER_MEMORY = "256Mi"
 
 
 def deployment(stack: Stack, credentials_version: str) -> Manifest:
@@ -36,7 +37,7 @@ def deployment(stack: Stack, credentials_version: str) -> Manifest:
                     "automountServiceAccountToken": True,
                     **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 15,
-                    "containers": [_container(stack)],
+                    "containers": [_container(stack), *_logger(stack)],
                     "volumes": _volumes(stack),
                 },
             },
@@ -64,8 +65,45 @@ def _container(stack: Stack) -> Manifest:
     }
 
 
+def _logger(stack: Stack) -> list[Manifest]:
+    """Beside it, where features follow from events: what brings their rows to the offline store."""
+    if not _logs(stack):
+        return []
+    mounts: list[Manifest] = [
+        {"name": "tmp", "mountPath": "/tmp"},
+        {"name": "repository", "mountPath": feast.CONFIG_PATH, "readOnly": True},
+    ]
+    if stack.artifacts_claim:
+        mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_PATH})
+    container: Manifest = {
+        "name": "features",
+        "image": stack.settings.images.feast,
+        "imagePullPolicy": stack.settings.image_pull_policy,
+        "command": ["python", "-m", "recstack_feast.logger", "--repository", feast.CONFIG_PATH],
+        "env": [
+            *pods.stack_environment(stack.namespace, stack.name),
+            valkey.url_environment(stack),
+            *pods.s3_environment(stack.artifacts_s3),
+        ],
+        "resources": pods.resources("10m", LOGGER_MEMORY, 0),
+        "securityContext": pods.container_security() | {"readOnlyRootFilesystem": True},
+        "volumeMounts": mounts,
+    }
+    return [container]
+
+
 def _volumes(stack: Stack) -> list[Manifest]:
-    return [pods.temporary("models"), pods.temporary("tmp"), *reader_volumes(stack)]
+    volumes = [pods.temporary("models"), pods.temporary("tmp")]
+    volumes += reader_volumes(stack, writes=_logs(stack))
+    if _logs(stack):
+        # Made when there are features to know; what changed before then waits in its stream.
+        repository = {"name": names.feast(stack.name), "optional": True}
+        volumes.append({"name": "repository", "configMap": repository})
+    return volumes
+
+
+def _logs(stack: Stack) -> bool:
+    return _behaviour(stack) is not None
 
 
 def settings(stack: Stack) -> Manifest | None:

@@ -157,11 +157,12 @@ def reader_mounts(stack: Stack) -> list[Manifest]:
     return mounts
 
 
-def reader_volumes(stack: Stack) -> list[Manifest]:
-    """The plan and the packages, for those mounts."""
+def reader_volumes(stack: Stack, *, writes: bool = False) -> list[Manifest]:
+    """The plan and the packages, for those mounts; ``writes``: somebody else in the pod puts files there."""
     volumes: list[Manifest] = [{"name": "plan", "configMap": {"name": names.plan(stack.name)}}]
     if stack.artifacts_claim:
-        claim = {"claimName": stack.artifacts_claim, "readOnly": True}
+        claim: Manifest = {"claimName": stack.artifacts_claim}
+        claim |= {} if writes else {"readOnly": True}
         volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
     return volumes
 

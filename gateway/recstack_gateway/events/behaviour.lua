@@ -47,8 +47,8 @@ local function dominant(entries)
   return best
 end
 
--- KEYS: the user's entries, the row. What another writer put beside these columns stays as it is.
-local function behave(entries, row, b, at)
+-- KEYS: the user's entries, the row, rows that go offline. What another writer put beside these columns stays.
+local function behave(entries, row, rows, b, at)
   redis.call('ZADD', entries, at, b.member)
   local newest = redis.call('ZRANGE', entries, -1, -1, 'WITHSCORES')[2]
   local first = tonumber(newest) - b.window
@@ -74,4 +74,15 @@ local function behave(entries, row, b, at)
     end
   end
   redis.call('HSET', row, b.stamp, write_time(now), unpack(words))
+  local fields, told = {}, {'user', b.user, 'at', string.format('%.0f', now)}
+  for i, name in ipairs(b.fields) do
+    fields[i] = unhex(name)
+  end
+  for i, content in ipairs(redis.call('HMGET', row, unpack(fields))) do
+    if content then
+      told[#told + 1] = b.columns[i]
+      told[#told + 1] = content
+    end
+  end
+  redis.call('XADD', rows, '*', unpack(told))
 end

@@ -23,8 +23,8 @@ def fields(settings: Behaviour) -> list[bytes]:
     return [feast_keys.field(feast_names.USER_VIEW, column) for column in settings.derived]
 
 
-def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> dict[str, Any]:
-    """Of one event. ``entry``: its id in the stream; ``values``: its item's, by column."""
+def argument(settings: Behaviour, user: int, entry: bytes, values: Mapping[str, Raw]) -> dict[str, Any]:
+    """Of one event of ``user``. ``entry``: its id in the stream; ``values``: its item's, by column."""
     pairs = [
         f"{_field(column)}={feast_keys.encode(values[of_item]).hex()}"
         for column, of_item in sorted(settings.derived.items())
@@ -34,6 +34,7 @@ def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> di
     # Of two events of one moment the later entry comes later: sorted sets order such members as texts.
     member = " ".join([f"{milliseconds:015}-{number:015}", *pairs])
     return {
+        "user": str(user),
         "member": member,
         "window": settings.window_seconds,
         "kept": KEPT,
@@ -42,6 +43,7 @@ def argument(settings: Behaviour, entry: bytes, values: Mapping[str, Raw]) -> di
         # A row that says what it said is written anew long before its time is over.
         "refresh": settings.ttl_seconds // 2,
         "fields": [_field(column) for column in settings.columns],
+        "columns": settings.columns,
     }
 
 

@@ -1,5 +1,6 @@
 -- All that one event does, with its acknowledgement: wholly or not at all, and once, however often it is delivered.
--- KEYS: stream, landmarks, recent (empty for somebody anonymous), behaviour and row (empty for nobody), trending lists…
+-- KEYS: stream, landmarks, recent (empty for somebody anonymous), behaviour and row (empty for nobody), rows that go
+-- offline, trending lists…
 -- ARGV: an object in JSON; numbers that must keep every digit are texts.
 local a = cjson.decode(ARGV[1])
 if #redis.call('XRANGE', KEYS[1], a.entry, a.entry) == 0 then
@@ -43,10 +44,10 @@ if KEYS[3] ~= '' then
   redis.call('EXPIRE', KEYS[3], a.retention)
 end
 if KEYS[4] ~= '' then
-  behave(KEYS[4], KEYS[5], a.behaviour, a.at)
+  behave(KEYS[4], KEYS[5], KEYS[6], a.behaviour, a.at)
 end
 if a.weight > 0 then
-  for i = 6, #KEYS do
+  for i = 7, #KEYS do
     count(KEYS[i])
   end
 end

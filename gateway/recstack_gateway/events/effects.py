@@ -72,7 +72,7 @@ class Effects:
             if settings.behaviour is not None and settings.weight(event.type) > 0:
                 behaving = self._keys.behaviour(event.user).encode()
                 row = behaviour.row(settings.behaviour, event.user)
-                argument["behaviour"] = behaviour.argument(settings.behaviour, entry, values)
+                argument["behaviour"] = behaviour.argument(settings.behaviour, event.user, entry, values)
         lists = [self._lists.everywhere()]
         lists += [
             self._lists.among(column, values[column])
@@ -94,7 +94,8 @@ class Effects:
             "recent": settings.recent_items,
             "retention": settings.retention_seconds,
         }
-        return [self._keys.stream(), self._lists.landmarks(), recent, behaving, row, *lists], argument
+        rows = self._keys.rows()
+        return [self._keys.stream(), self._lists.landmarks(), recent, behaving, row, rows, *lists], argument
 
     async def bury(self, entry: Entry, reason: str, retention: int) -> None:
         """Move an entry that cannot be worked off to the dead letters.

@@ -71,7 +71,8 @@ class Accepted(NamedTuple):
 class State(NamedTuple):
     """What is kept of a user: items and when, seconds since 1970, latest first; filters; events that wait.
 
-    ``behaviour``: events that features follow from; ``features``: what followed, by column.
+    ``behaviour``: events that features follow from; ``features``: what followed, by column; ``offline``: rows
+    of them that are on their way to the offline store, and, after the user was forgotten, out of it.
     """
 
     recent: list[tuple[int, float]]
@@ -79,6 +80,7 @@ class State(NamedTuple):
     waiting: int
     behaviour: int
     features: dict[str, Value]
+    offline: int
 
 
 class EventWriter:
@@ -160,6 +162,7 @@ class EventWriter:
             waiting = [entry async for batch in self._waiting(user) for entry in batch]
             behaved = cast(int, await self._client.zcard(self._keys.behaviour(user)))
             features: dict[str, Value] = {}
+            offline = [entry async for batch in self._offline(user) for entry in batch]
             if follows is not None and follows.derived:
                 words = ("HMGET", behaviour.row(follows, user), *behaviour.fields(follows))
                 contents: Any = await self._client.execute_command(*words)
@@ -168,13 +171,13 @@ class EventWriter:
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
         recent = [(int(member), float(score)) for member, score in found]
-        return State(recent, filters, len(waiting), behaved, features)
+        return State(recent, filters, len(waiting), behaved, features, len(offline))
 
     async def forget(self, marks: SeenKeys, user: int, follows: Behaviour | None) -> None:
         """Delete all that is kept of ``user``: filters, recent items, events that wait or were put aside.
 
         Of the row in the feature store the columns that follow from behaviour go, and all when nothing but
-        its time is left.
+        its time is left. Rows in the offline store go a moment later: ``State.offline`` tells when.
 
         An event that a worker holds does nothing any more once this returns: its effects look for it first.
 
@@ -191,20 +194,32 @@ class EventWriter:
             if follows is not None:
                 row = behaviour.row(follows, user)
                 await self._unsay(keys=[row], args=[behaviour.STAMP, *behaviour.fields(follows)])
+                await self._client.xadd(self._keys.rows(), {"forget": user})
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 
     async def _waiting(self, user: int) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Entries of ``user`` in the stream and among the dead letters, in batches as they are read."""
-        name = str(user).encode()
         for stream in (self._keys.stream(), self._keys.dead()):
-            start: bytes | str = "-"
-            while True:
-                entries: Any = await self._client.xrange(stream, min=start, count=SCAN)
-                yield [(stream, id_) for id_, fields in entries if fields.get(b"user") == name]
-                if len(entries) < SCAN:
-                    break
-                start = b"(" + entries[-1][0]
+            async for batch in self._entries(stream, user, (b"user",)):
+                yield batch
+
+    def _offline(self, user: int) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Rows of ``user`` that are not offline yet, and orders to forget those that are."""
+        return self._entries(self._keys.rows(), user, (b"user", b"forget"))
+
+    async def _entries(
+        self, stream: str, user: int, named: Sequence[bytes]
+    ) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Entries in which one of the fields ``named`` is ``user``."""
+        name = str(user).encode()
+        start: bytes | str = "-"
+        while True:
+            entries: Any = await self._client.xrange(stream, min=start, count=SCAN)
+            yield [(stream, id_) for id_, fields in entries if name in map(fields.get, named)]
+            if len(entries) < SCAN:
+                break
+            start = b"(" + entries[-1][0]
 
 
 def _filters(keys: SeenKeys, user: int, now: float) -> list[str]:

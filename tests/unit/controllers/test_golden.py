@@ -163,6 +163,8 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "events-role-binding": lambda: access.role_binding(DEFAULT, "events"),
     "events-deployment": lambda: events.deployment(DEFAULT, "1"),
     "events-deployment-s3": lambda: events.deployment(FULL, "1"),
+    "events-deployment-feast": lambda: events.deployment(FEAST, "1"),
+    "events-deployment-feast-s3": lambda: events.deployment(FEAST_S3, "1"),
     "network-events": lambda: network.events(DEFAULT),
     "autoscaler": lambda: autoscaler.autoscaler(FULL, Autoscaling(max_replicas=8)),
     "job-ingest": lambda: job.job(DEFAULT, VERSION, steps.Step.INGEST),

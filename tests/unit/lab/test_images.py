@@ -100,7 +100,11 @@ def changed_by(tree: Path, change: Callable[[], object]) -> tuple[set[str], set[
     [
         ("operator/recstack_operator/module.py", {"operator"}, set()),
         ("crds/recstack_crds/module.py", {"operator", "serving", "training"}, set()),
-        ("triton_templates/recstack_triton_templates/module.py", {"operator", "serving", "training"}, set()),
+        (
+            "triton_templates/recstack_triton_templates/module.py",
+            {"operator", "serving", "training", "feast"},
+            set(),
+        ),
         ("gateway/Containerfile", {"serving"}, set()),
         ("gateway/requirements.lock", {"serving"}, {"serving"}),
         ("training_images/feast/recstack_feast/module.py", {"feast"}, set()),

@@ -7,8 +7,8 @@ import boto3
 import pyarrow as pa
 from botocore.exceptions import ClientError
 
+from recstack_feast.definitions import CREATED, TIMESTAMP, Athena, Definitions, View, types
 from recstack_feast.errors import BadInput
-from recstack_feast.repository import CREATED, TIMESTAMP, Athena, Definitions, View, types
 
 CATALOG = "AwsDataCatalog"
 """The only data source whose tables are made here: another one's are its owner's."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recstack_feast.definitions import read
 from recstack_feast.errors import BAD_INPUT_EXIT_CODE, BadInput
 
 COMMANDS = ("apply", "materialize", "materialize-incremental", "delete")
@@ -30,7 +31,7 @@ def run(commands: Sequence[str], folder: Path, url: str) -> dict[str, float]:
     """Do the commands; numbers by name. Feast is imported late: it takes seconds."""
     from recstack_feast import athena, materialize, repository
 
-    definitions = repository.read(folder)
+    definitions = read(folder)
     store = repository.open_store(folder, url)
     for command in commands:
         if command == "apply":

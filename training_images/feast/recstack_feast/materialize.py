@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from feast import Entity, FeatureStore, FeatureView
 
+from recstack_feast.definitions import Definitions
 from recstack_feast.errors import BadInput
-from recstack_feast.repository import Definitions
 
 OVERLAP = timedelta(hours=1)
 """Read again by an increment: a file may appear later than the moment that its rows are of."""

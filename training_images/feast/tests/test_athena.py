@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 from recstack_feast import athena
+from recstack_feast.definitions import Athena, Definitions, read
 from recstack_feast.errors import BadInput
-from recstack_feast.repository import Athena, Definitions, read
 from stackfiles import StackFiles
 
 SHOP = Athena(database="shop", data_source="AwsDataCatalog", region="eu-central-1")

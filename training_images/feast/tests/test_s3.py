@@ -8,8 +8,12 @@ from pathlib import Path
 
 import boto3
 import pytest
+import redis
 from recstack_feast.cli import main
+from recstack_feast.logger import Logger
 from recstack_feast.repository import open_store
+from recstack_triton_templates import feast_keys
+from recstack_triton_templates.event_keys import EventKeys
 from stackfiles import StackFiles
 
 from tests.serving.valkey_server import CACHE, ValkeyServer, free_port
@@ -69,3 +73,31 @@ def test_files_and_registry_in_s3(stack: StackFiles, valkey: ValkeyServer, endpo
     assert "x/offline/shop/retail/registry.db" in keys
     stack.to_s3(f"s3://{BUCKET}/nothing", endpoint)
     assert main(stack.command("apply")) == 3, "no snapshot there"
+
+
+def test_rows_that_changed_go_there_and_away_again(
+    stack: StackFiles, valkey: ValkeyServer, endpoint: str
+) -> None:
+    stack.write("user_features", "v1", datetime.now(UTC), person=[7], taste=["c"], age=[41])
+    client, folder = boto3.client("s3"), "x/offline/shop/retail/user_features"
+    client.upload_file(str(stack.offline / "user_features" / "v1.parquet"), BUCKET, f"{folder}/v1.parquet")
+    stack.to_s3(f"s3://{BUCKET}/x/offline/shop/retail", endpoint)
+    stream = EventKeys("shop/retail").rows()
+
+    def names() -> list[str]:
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix=folder)["Contents"]
+        return sorted(name for one in found if (name := one["Key"].rpartition("/")[2]))
+
+    with redis.Redis(port=valkey.port) as rows:
+        first, second = (
+            rows.xadd(stream, {"user": user, "at": 1, "taste": feast_keys.encode("d")}).decode()
+            for user in (7, 8)
+        )
+        logger = Logger(rows, "shop/retail", stack.repository, lambda: time.time() + 1000)
+        assert logger.turn() == 2
+        assert names() == [f"live-{first}-{second}.parquet", "v1.parquet"]
+        for user in (7, 8):
+            rows.xadd(stream, {"forget": user})
+        while rows.xlen(stream):
+            logger.turn()
+    assert names() == ["v1.parquet"]
