@@ -58,10 +58,15 @@ class OurPod:
         self._api.start()
         self.pod = Pod(folder, self._api, valkey.url, python, roots(tree))
 
-    def start(self, package: Path, graph: str, seconds: float = 120) -> Target:
-        """Serve the package in a folder ``<artifacts>/packages/<hex>``; returns its entry model."""
+    def start(self, package: Path, graph: str, seconds: float = 120, *, instances: int = 1) -> Target:
+        """Serve the package in a folder ``<artifacts>/packages/<hex>``; returns its entry model.
+
+        ``instances``: model processes of the fused graph, as ``spec.serving`` has them.
+        """
         pod, digest = self.pod, f"sha256:{package.name}"
-        pod.publish(VERSION, pod.add_version(VERSION, digest, package.parents[1], graph=graph))
+        pod.publish(
+            VERSION, pod.add_version(VERSION, digest, package.parents[1], graph=graph, instances=instances)
+        )
         pod.start("triton_server")
         pod.start("main")
         pod.wait("ready", lambda: pod.client.get("/readyz").status_code == 200, seconds)
