@@ -14,6 +14,8 @@ from recstack_controllers.kit.conditions import State
 from recstack_controllers.modelversion import results
 from recstack_controllers.modelversion.results import JobState
 from recstack_controllers.recommenderstack import versions
+from recstack_controllers.recommenderstack.observe import Observed
+from recstack_controllers.recommenderstack.run import Run
 from recstack_controllers.recommenderstack.versions import Known
 from recstack_controllers.resources import feast as builders
 from recstack_controllers.resources import network
@@ -30,6 +32,28 @@ class Standing:
     fact: Fact
     status: FeastStatus
     stalled: bool = False
+
+
+async def step(run: Run, stack: Stack, seen: Observed) -> None:
+    """The feature store, when one is declared; what it holds stays when it no longer is."""
+    feast = stack.spec.stores.feast
+    if feast is None:
+        for kind in (kinds.CRON_JOB, kinds.NETWORK_POLICY):
+            await run.remove(stack, kind, names.feast(run.name))
+        run.conditions.remove("FeaturesReady")
+        run.fields["feast"] = None
+        return
+    before = run.before.feast or FeastStatus()
+    found = await proceed(run.cluster, stack, feast, seen.known, before)
+    if found.status.applied_digest != before.applied_digest:
+        run.tell("Normal", "FeaturesApplied", found.fact[2])
+    run.conditions.set("FeaturesReady", *found.fact)
+    run.fields["feast"] = found.status
+    # Pods read the settings when they start: those of a stack that serves already are replaced once its
+    # features are online, and until then know the package's users. A new stack waits for its features.
+    run.online = bool(found.status.applied_digest) or seen.plan.live is None
+    if found.stalled:
+        run.stalled = run.stalled or "FeaturesReady"
 
 
 async def proceed(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from recstack_cli.plan import SETTINGS, Effect, Situation, by_field, children, consequences, creation
 from recstack_controllers.recommenderstack import versions as choice
-from recstack_controllers.recommenderstack.reconcile import serving_settings
+from recstack_controllers.recommenderstack.serving_settings import serving_settings
 from recstack_controllers.resources import modelversion
 from recstack_controllers.resources.configmaps import Plan
 from recstack_controllers.resources.stack import Stack

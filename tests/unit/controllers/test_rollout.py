@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
-from recstack_controllers.recommenderstack.reconcile import POLL
+from recstack_controllers.recommenderstack.run import POLL
 from recstack_controllers.resources.configmaps import Mirror, Phase, Route, read_plan
 from world import STACK, World
 
