@@ -99,8 +99,13 @@ class Election:
         self._released.set()
         try:
             lease = await self._leases.get()
-            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._now()}
+            spec: Record = (lease or {}).get("spec") or {}
+            if lease is not None and spec.get("holderIdentity") == self._identity:
+                lease["spec"] = spec | {
+                    "holderIdentity": "",
+                    "leaseDurationSeconds": 1,
+                    "renewTime": self._now(),
+                }
                 await self._leases.replace(lease)
         except ClusterError as error:
             LOG.warning("the Lease could not be given back, another leads after it has run out: %s", error)
@@ -113,12 +118,13 @@ class Election:
             if lease is None:
                 await self._leases.create(self._spec(None))
             else:
-                self._look(lease["spec"])
-                if not self._may_take(lease["spec"]):
+                spec: Record = lease.get("spec") or {}  # one that a person made may have none
+                self._look(spec)
+                if not self._may_take(spec):
                     if self.leading:  # somebody took it: this process was thought dead
                         self._die()
                     return False
-                lease["spec"] = self._spec(lease["spec"])
+                lease["spec"] = self._spec(spec)
                 await self._leases.replace(lease)
         except ClusterError as error:
             if error.status != 409:
@@ -137,16 +143,17 @@ class Election:
         if not holder or holder == self._identity:
             return True
         assert self._seen is not None
-        lasts: float = spec.get("leaseDurationSeconds", LEASE_SECONDS)
+        lasts: float = spec.get("leaseDurationSeconds") or LEASE_SECONDS
         return self._monotonic() - self._seen.at >= lasts
 
     def _spec(self, before: Record | None) -> Record:
         same = before is not None and before.get("holderIdentity") == self._identity
-        transitions = (before or {}).get("leaseTransitions", 0)
+        transitions = (before or {}).get("leaseTransitions") or 0
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": LEASE_SECONDS,
-            "acquireTime": before["acquireTime"] if before is not None and same else self._now(),
+            "acquireTime": (before.get("acquireTime") if before is not None and same else None)
+            or self._now(),
             "renewTime": self._now(),
             "leaseTransitions": transitions if same or before is None else transitions + 1,
         }

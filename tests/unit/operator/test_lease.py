@@ -189,3 +189,16 @@ async def test_the_process_can_stop_while_the_api_server_is_away() -> None:
     leases.away = True
     await one.release()
     assert not one.leading
+
+
+@pytest.mark.parametrize("made", [{}, {"spec": None}, {"spec": {}}, {"spec": {"holderIdentity": "one"}}])
+async def test_a_lease_that_a_person_made_is_taken_and_given_back(made: dict[str, Any]) -> None:
+    leases, time = Leases(), Time()
+    leases.lease = {"metadata": {"resourceVersion": "0"}, **made}
+    election = Election(leases, "one", die=die, monotonic=lambda: time.now, sleep=time.sleep)
+    await election.acquire()
+    assert leases.lease["spec"]["holderIdentity"] == "one"
+    assert leases.lease["spec"]["acquireTime"]
+    leases.lease["spec"] = None
+    await election.release()
+    assert leases.lease["spec"] is None
