@@ -36,7 +36,9 @@ async def serve(settings: Settings) -> None:
         return not (plans.done() or versions.broken)
 
     app = Api(versions, events, settings.scope, alive, telemetry).app()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=10
+    )
     try:
         await uvicorn.Server(config).serve([listen(settings.port)])
     finally:

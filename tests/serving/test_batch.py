@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recstack_gateway.api import batch_limit
+from recstack_gateway.bodies import batch_limit
 
 from tests.serving.pod import Pod
 from tests.serving.sample_package import NOW

@@ -40,12 +40,12 @@ class Bloom:
         """``error_rate``, within what makes a filter."""
         return min(max(self.error_rate, 1e-9), 0.5)
 
-    def positions(self, ids: Array) -> Array:
-        """Bit positions int64 [N, hashes] of ids [N]."""
+    def positions(self, ids: Array, hashes: int | None = None) -> Array:
+        """Bit positions int64 [N, hashes] of ids [N]; the first ``hashes`` of them, or all."""
         keys = ids.astype(np.int64).view(np.uint64)
         first, step = _mix(keys), _mix(keys ^ np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
         with np.errstate(over="ignore"):
-            spread = first[:, None] + np.arange(self.hashes, dtype=np.uint64) * step[:, None]
+            spread = first[:, None] + np.arange(hashes or self.hashes, dtype=np.uint64) * step[:, None]
         return (spread % np.uint64(self.bits)).astype(np.int64)
 
     def member(self, bitmaps: Sequence[bytes]) -> Seen:
@@ -56,7 +56,12 @@ class Bloom:
             unpacked[row, : len(bits)] = bits
 
         def seen(ids: Array) -> Array:
-            inside: Array = unpacked[:, self.positions(ids)].all(axis=2).any(axis=0)
+            inside = np.zeros(len(ids), dtype=bool)
+            first = self.positions(ids, 1)[:, 0]
+            for bits in unpacked:
+                # Most ids were not seen, and most of those fail at their first bit.
+                left = np.flatnonzero(bits[first])
+                inside[left] |= bits[self.positions(ids[left])].all(axis=1)
             return inside
 
         return seen

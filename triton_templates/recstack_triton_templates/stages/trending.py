@@ -73,6 +73,9 @@ def mix(
     if seen is not None and len(trending):
         trending = trending[~seen(ids[trending])]
     taken = trending[: min(wanted, count)]
+    if len(taken) == 0:  # as without trending: most requests need no comparison
+        rows = retrieved[:count]
+        return rows, np.full(len(rows), RETRIEVAL, np.uint8)
     also = np.isin(retrieved, taken)
     # What only retrieval has keeps the places that are left.
     kept = also | (np.cumsum(~also) <= count - len(taken))
