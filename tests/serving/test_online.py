@@ -1,5 +1,6 @@
 """Online features: what the real Feast writes into a real Valkey, read as it stands there, and served."""
 
+import asyncio
 import random
 import time
 from collections.abc import Iterator
@@ -9,7 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import valkey
+import valkey.asyncio
+from recstack_gateway.events.effects import Effects
+from recstack_gateway.events.event import Event, to_fields
+from recstack_gateway.plan import Behaviour, Events
 from recstack_triton_templates import feast_keys, feast_names
+from recstack_triton_templates.event_keys import GROUP, EventKeys
 from recstack_triton_templates.feast_view import FeastView
 from recstack_triton_templates.online import ValkeyOnline, ValkeyPipeline
 from recstack_triton_templates.online_reads import UserReads
@@ -120,6 +126,50 @@ def test_feast_reads_what_is_written_beside_it(feast: FeastSdk, valkey: ValkeySe
     found = feast.read(feast_names.USER_VIEW, [-401])
     assert found.pop("ts") == [1_704_067_200]
     assert found == {name: [value] for name, value in values.items()}
+
+
+def test_feast_reads_what_events_wrote(feast: FeastSdk, valkey: ValkeyServer) -> None:
+    """And what goes offline is the same row, with the columns that Feast had written before."""
+    users, at = [701, -702], float(int(time.time()))
+    feast.write(
+        feast_names.USER_VIEW, [{"person": users[0]} | dict.fromkeys(COLUMNS, None) | {"small": 9}], 60
+    )
+    asyncio.run(_behave(valkey.url, users, at))
+    found = feast.read(feast_names.USER_VIEW, users)
+    assert (found["text"], found["whole"]) == (["Größe", "Größe"], [-(2**40)] * 2)
+    assert found["small"] == [9, None]
+    assert found["ts"] == [int(at) + 1] * 2
+    offline = {int(row[b"user"]): row for _, row in _client(valkey).xrange(EventKeys("shop/retail").rows())}
+    for place, user in enumerate(users):  # the last row of each
+        row = offline[user]
+        assert int(row[b"at"]) == int(found["ts"][place] * 1e6)
+        theirs = {name: found[name][place] for name in ("small", "whole", "text")}
+        ours = {name: feast_keys.decode(row[name.encode()]) for name in theirs if name.encode() in row}
+        assert ours == {name: value for name, value in theirs.items() if value is not None}
+
+
+async def _behave(url: str, users: list[int], at: float) -> None:
+    """Everyone likes one thing, a second later another."""
+    follows = Behaviour(
+        project=PROJECT, join_key="person", columns=("small", "whole", "text"),
+        derived={"whole": "colour", "text": "genre"}, window_seconds=100, ttl_seconds=TTL,
+    )  # fmt: skip
+    settings = Events(
+        types={"view": 1.0}, trending_half_life_seconds=3600, trending_by=(), recent_items=5,
+        retention_seconds=86_400, behaviour=follows,
+    )  # fmt: skip
+    client, stream = valkey.asyncio.Valkey.from_url(url), EventKeys("shop/retail").stream()
+    try:
+        await client.xgroup_create(stream, GROUP, mkstream=True)
+        effects = Effects(client, "shop/retail")
+        for seconds, genre, colour in ((at, "x", 1), (at + 1, "Größe", -(2**40))):
+            for user in users:
+                event = Event("x", user, 1, "view", seconds)
+                fields: Any = to_fields(event)
+                entry: Any = await client.xadd(stream, fields)
+                await effects.apply([(entry, event, {"genre": genre, "colour": colour})], settings)
+    finally:
+        await client.aclose()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300, "forty", True])

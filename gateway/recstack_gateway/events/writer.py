@@ -29,11 +29,14 @@ SCAN = 1000
 """Entries that are read at once to find those of a user."""
 Words = Sequence[str | int]
 _UNSAY = """
--- KEYS: a row of the feature store. ARGV: field of its time, fields that go.
-redis.call('HDEL', KEYS[1], unpack(ARGV, 2))
-if redis.call('HLEN', KEYS[1]) == redis.call('HEXISTS', KEYS[1], ARGV[1]) then
+-- Online and offline at once: a row that an event writes meanwhile is in both or in neither.
+-- KEYS: a row of the feature store, rows that go offline.
+-- ARGV: user, field of the row's time, fields that go.
+redis.call('HDEL', KEYS[1], unpack(ARGV, 3))
+if redis.call('HLEN', KEYS[1]) == redis.call('HEXISTS', KEYS[1], ARGV[2]) then
   redis.call('DEL', KEYS[1])
 end
+redis.call('XADD', KEYS[2], '*', 'forget', ARGV[1])
 """
 _ONCE = """
 -- Of each key that is new, run its commands; of BF.INSERT and the next one the first that succeeds.
@@ -192,9 +195,8 @@ class EventWriter:
             filters = _filters(marks, user, self._clock())
             await self._client.delete(*filters, self._keys.recent(user), self._keys.behaviour(user))
             if follows is not None:
-                row = behaviour.row(follows, user)
-                await self._unsay(keys=[row], args=[behaviour.STAMP, *behaviour.fields(follows)])
-                await self._client.xadd(self._keys.rows(), {"forget": user})
+                keys = [behaviour.row(follows, user), self._keys.rows()]
+                await self._unsay(keys=keys, args=[user, behaviour.STAMP, *behaviour.fields(follows)])
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 
