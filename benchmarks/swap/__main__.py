@@ -5,10 +5,10 @@ import json
 import random
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 from recstack_demo import lab
 from recstack_demo.cluster import CommandFailed
 from recstack_demo.main import OPERATOR_NAMESPACE, install
@@ -16,12 +16,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.swap.cluster import Bench, BenchFailed
-from benchmarks.swap.figures import Swap, summary
+from benchmarks.swap.figures import Kill, Swap, killing, summary
 
 IMAGE = "localhost/recstack/serving:dev"
 SETTLE_SECONDS = 90.0
+WARM_SECONDS = 10.0
 REST_SECONDS = 3.0
 """Between swaps, for the latency without one."""
+FORCE = ("--grace-period=0", "--force")
 
 
 def swap(bench: Bench, version: str) -> Swap:
@@ -32,84 +34,103 @@ def swap(bench: Bench, version: str) -> Swap:
     return Swap(asked, time.time(), version)
 
 
-def swaps(bench: Bench, versions: tuple[str, str], count: int, rate: float, bar: Progress) -> dict[str, Any]:
-    """``count`` swaps there and back under load."""
+def swaps(
+    bench: Bench, versions: tuple[str, str], options: argparse.Namespace, bar: Progress
+) -> dict[str, Any]:
+    """Swaps there and back under load, with pauses that bring it to the least number of requests."""
+    count, rate = options.swaps, options.rate
     task = bar.add_task("swaps", total=count)
     done: list[Swap] = []
     with bench.load(rate) as end:
-        time.sleep(10)
+        began = time.monotonic()
+        bench.rest(versions[0], WARM_SECONDS)
         for number in range(count):
-            done.append(swap(bench, versions[(number + 1) % 2]))
+            done.append(swap(bench, version := versions[(number + 1) % 2]))
             bar.advance(task)
-            time.sleep(REST_SECONDS)
+            left = WARM_SECONDS + options.requests / rate * (number + 1) - (time.monotonic() - began)
+            bench.rest(version, max(REST_SECONDS, left))
         seen = end()
     taken = sorted(one.done - one.asked for one in done)
-    return {"swaps": len(done), "swapSeconds": round(taken[len(taken) // 2], 1), **summary(seen, done)}
+    middle = round(taken[len(taken) // 2], 1)
+    return {"swaps": len(done), "swapSeconds": middle, **summary(seen, done, WARM_SECONDS)}
+
+
+def kill(bench: Bench, number: int, lot: random.Random) -> Kill:
+    """The leading operator, then a serving pod, in turns; every other pod is told to go and has its time."""
+    if number % 2 == 0:
+        name = bench.leader()
+        at = time.time()
+        bench.cluster.kube("-n", OPERATOR_NAMESPACE, "delete", "pod", name, *FORCE)
+        return Kill(at, "operator", serving=False)
+    name, at = lot.choice(bench.pods()), time.time()
+    if number % 4 == 1:
+        bench.kube("delete", "pod", name, *FORCE)
+        return Kill(at, "serving pod, at once", serving=True)
+    bench.kube("delete", "pod", name, "--wait=false")
+    return Kill(at, "serving pod, told to stop", serving=False)
 
 
 def kills(bench: Bench, versions: tuple[str, str], count: int, rate: float, bar: Progress) -> dict[str, Any]:
     """In each of ``count`` rollouts, the leading operator or a serving pod is killed at a random moment."""
     task = bar.add_task("kills", total=count)
-    lot, killed, done = random.Random(11), Counter[str](), list[Swap]()
-    live = bench.get("rstack", "shop")["status"]["liveVersion"]
-    pods = len(bench.pods())
+    lot, done = random.Random(11), list[Kill]()
+    live, pods = bench.live(), len(bench.pods())
     with bench.load(rate) as end:
-        time.sleep(5)
+        time.sleep(WARM_SECONDS / 2)
         for number in range(count):
-            wanted = versions[0] if live == versions[1] else versions[1]
-            asked = time.time()
+            wanted = versions[live == versions[0]]
             bench.pin(wanted)
-            time.sleep(lot.uniform(0, 6))
-            if number % 2:
-                bench.kube("delete", "pod", lot.choice(bench.pods()), "--grace-period=0", "--force")
-                killed["serving pod"] += 1
-            else:
-                name = bench.leader()
-                at = ("-n", OPERATOR_NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force")
-                bench.cluster.kube(*at)
-                killed["operator"] += 1
+            time.sleep(lot.uniform(0, 5))
+            done.append(kill(bench, number, lot))
             bench.until("all pods are ready", lambda: len(bench.pods()) == pods, SETTLE_SECONDS)
             bench.until(f"{wanted} answers alone", lambda: bench.settled(wanted), SETTLE_SECONDS)  # noqa: B023
-            done.append(Swap(asked, time.time(), wanted))
             live = wanted
             bar.advance(task)
         seen = end()
-    return {"kills": dict(killed), "rightEnds": len(done), **summary(seen, done)}
+    return {"rightEnds": len(done), **killing(seen, done)}
+
+
+def run(bench: Bench, options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Both parts; what was made for them is gone after that, unless it is to be kept."""
+    began, rate = time.monotonic(), options.rate
+    try:
+        versions = bench.prepare(options.replicas)
+        result: dict[str, Any] = {"replicas": options.replicas, "rate": rate}
+        with Progress(console=console) as bar:
+            if options.swaps:
+                result["swapping"] = swaps(bench, versions, options, bar)
+            if options.kills:
+                result["killing"] = kills(bench, versions, options.kills, rate, bar)
+        return result | {"minutes": round((time.monotonic() - began) / 60, 1)}
+    finally:
+        if not options.keep:
+            bench.take_down()
 
 
 def main() -> int:
-    """Run both; the exit status tells whether the goals were met."""
+    """Run both."""
     parser = argparse.ArgumentParser(prog="bench-swap", description=__doc__)
     parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--rate", type=float, default=120.0, help="requests a second")
+    parser.add_argument("--requests", type=int, default=1000, help="at least, for each swap")
+    parser.add_argument("--lab", default=lab.DEFAULT, help="name of the lab")
     parser.add_argument("--keep", action="store_true", help="leave lab and stack up")
     parser.add_argument("--out", type=Path, help="also write the JSON there")
     options = parser.parse_args()
     console = Console(stderr=True)
     try:
-        cluster = lab.up(keep=options.keep)
+        cluster = lab.up(keep=options.keep, name=options.lab)
         install(cluster, [])
-        bench = Bench(cluster, IMAGE, console.print)
-        try:
-            versions = bench.prepare(options.replicas)
-            with Progress(console=console) as bar:
-                result: dict[str, Any] = {
-                    "replicas": options.replicas,
-                    "swapping": swaps(bench, versions, options.swaps, options.rate, bar),
-                }
-                if options.kills:
-                    result["killing"] = kills(bench, versions, options.kills, options.rate, bar)
-        finally:
-            if not options.keep:
-                bench.take_down()
+        with cluster.api() as url, httpx.Client(base_url=url, trust_env=False) as api:
+            result = run(Bench(cluster, api, IMAGE, console.print), options, console)
     except (CommandFailed, BenchFailed) as error:
         console.print(f"[red]bench-swap:[/] {error}")
         return 1
     finally:
         if not options.keep:
-            lab.down()
+            lab.down(options.lab)
     text = json.dumps(result)
     if options.out:
         options.out.write_text(text + "\n")

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.main import OPERATOR_NAMESPACE
 
 NAMESPACE, STACK = "bench-swap", "shop"
 USERS = 40
+POLL_SECONDS = 0.2
+OURS = f"/apis/recstack.dev/v1alpha1/namespaces/{NAMESPACE}/recommenderstacks/{STACK}"
+PLAN = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{STACK}-plan"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+SERVING = f"recstack.dev/stack={STACK},app.kubernetes.io/component=serving"
 Thing = dict[str, Any]
 SPEC: Thing = {
     "data": {
@@ -32,9 +38,14 @@ class BenchFailed(RuntimeError):
 
 @dataclass
 class Bench:
-    """The benchmark's namespace."""
+    """The benchmark's namespace.
+
+    ``api``: of the API server. What is looked at again and again is read there: a kubectl for each look would
+    take as much CPU as a load, beside the pods that are measured, and only while a swap is waited for.
+    """
 
     cluster: Cluster
+    api: httpx.Client
     image: str
     say: Callable[[str], None]
 
@@ -42,9 +53,10 @@ class Bench:
         """Run kubectl in the namespace."""
         return self.cluster.kube("-n", NAMESPACE, *arguments, stdin=stdin)
 
-    def get(self, *arguments: str) -> Any:
-        """Run ``kubectl get`` in the namespace, decoded."""
-        return self.cluster.get("-n", NAMESPACE, *arguments)
+    def read(self, path: str, **query: str) -> Thing:
+        """GET of the API server, decoded; empty when the object is not there."""
+        answer = self.api.get(path, params=query)
+        return {} if answer.status_code == 404 else dict(answer.raise_for_status().json())
 
     def stack(self, **spec: Any) -> None:
         """Apply the stack, with ``spec`` in place of its own parts."""
@@ -70,16 +82,22 @@ class Bench:
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with suppress(CommandFailed):
+            with suppress(CommandFailed, httpx.HTTPError):
                 if found := check():
                     return found
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
         state = self.kube("get", "rstack,mver,pods", "-o", "wide")
         raise BenchFailed(f"{what}: not within {seconds:.0f} s\n{state}")
 
+    def rest(self, version: str, seconds: float) -> None:
+        """Wait, and look as often as while a swap is waited for, so that looks burden both."""
+        end = time.monotonic() + seconds
+        with suppress(BenchFailed):
+            self.until("", lambda: self.settled(version) and time.monotonic() > end, seconds + 1)
+
     def settled(self, version: str) -> bool:
         """Whether ``version`` answers, alone, on every pod, and the stack says so of its present spec."""
-        stack = self.get("rstack", STACK)
+        stack = self.read(OURS)
         status = stack.get("status") or {}
         ready = any(
             one["type"] == "Ready"
@@ -89,13 +107,17 @@ class Bench:
         )
         return bool(ready and status.get("liveVersion") == version and self.plan()["drain"] == [])
 
+    def live(self) -> str | None:
+        """Version that the stack says is live."""
+        return (self.read(OURS).get("status") or {}).get("liveVersion")
+
     def plan(self) -> Thing:
         """The serving plan."""
-        return dict(json.loads(self.get("configmap", f"{STACK}-plan")["data"]["plan.json"]))
+        return dict(json.loads(self.read(PLAN)["data"]["plan.json"]))
 
     def pods(self) -> list[str]:
         """Serving pods that are ready."""
-        found = self.get("pods", "-l", f"recstack.dev/stack={STACK},app.kubernetes.io/component=serving")
+        found = self.read(PODS, labelSelector=SERVING)
         return [one["metadata"]["name"] for one in found["items"] if _ready(one)]
 
     def pin(self, version: str) -> None:
@@ -132,7 +154,7 @@ class Bench:
         return names[0], names[1]
 
     def _other(self, known: list[str]) -> str | None:
-        live: str | None = (self.get("rstack", STACK).get("status") or {}).get("liveVersion")
+        live = self.live()
         return live if live and live not in known and self.settled(live) else None
 
     @contextmanager
@@ -146,7 +168,7 @@ class Bench:
 
             def end() -> Thing:
                 self.kube("exec", "load", "--", "touch", "/tmp/stop")
-                self.until("the load has ended", lambda: self._exists("/tmp/load.json"), 60)
+                self.until("the load has ended", lambda: self._exists("/tmp/load.json"), 120)
                 return dict(json.loads(self.kube("exec", "load", "--", "cat", "/tmp/load.json")))
 
             yield end
@@ -166,7 +188,7 @@ class Bench:
 
 def _serving(replicas: int) -> Thing:
     """Requests that let all pods, one more, and a training step be on a node of two cores."""
-    return {"replicas": replicas, "cpu": "100m", "memory": "1Gi"}
+    return {"replicas": replicas, "cpu": "200m", "memory": "1Gi"}
 
 
 def _ready(pod: Thing) -> bool:
@@ -189,6 +211,8 @@ def _load_pod(image: str, rate: float) -> Thing:
                     "name": "load",
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
+                    # A pod without one comes last for CPU: what is measured would be how late it asks.
+                    "resources": {"requests": {"cpu": "400m"}},
                     # It stays after its end, so that what it wrote can be fetched.
                     "command": [
                         "sh",

@@ -1,10 +1,13 @@
 """What the load saw, in figures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WELL, FAILED, MIXED = 0, 1, 2
+WELL, FAILED, MIXED, BROKEN = 0, 1, 2, 3
+KILL_SECONDS = 5.0
+"""A connection that breaks within so many seconds of a serving pod's kill is the killed pod's."""
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,15 @@ class Swap:
     asked: float
     done: float
     version: str
+
+
+@dataclass(frozen=True)
+class Kill:
+    """``at``: seconds since 1970; ``what`` was killed; ``serving``: it was a pod that answers."""
+
+    at: float
+    what: str
+    serving: bool
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -39,8 +51,39 @@ def flips(requests: Sequence[Sequence[Any]], began: float, swaps: Sequence[Swap]
     return spans
 
 
-def summary(seen: dict[str, Any], swaps: Sequence[Swap]) -> dict[str, Any]:
-    """Requests, failures, mixes, latency in and out of swaps, spans of flips."""
+def beyond(requests: Sequence[Sequence[Any]], began: float, kills: Sequence[Kill]) -> int:
+    """Requests that were not answered, but those under way in a serving pod when it was killed.
+
+    Such a one ends with its connection; whoever got an answer, if only 503, was not cut off.
+    """
+    moments = [kill.at for kill in kills if kill.serving]
+    count = 0
+    for at, milliseconds, outcome, _ in requests:
+        ended = began + at + milliseconds / 1000
+        own = outcome == BROKEN and any(moment <= ended <= moment + KILL_SECONDS for moment in moments)
+        count += outcome in {FAILED, BROKEN} and not own
+    return count
+
+
+def killing(seen: dict[str, Any], kills: Sequence[Kill]) -> dict[str, Any]:
+    """Kills by what was killed, and what they did to requests."""
+    requests = seen["requests"]
+    lost = beyond(requests, seen["began"], kills)
+    return {
+        "kills": dict(Counter(kill.what for kill in kills)),
+        "requests": len(requests),
+        "failedBeyondInFlight": lost,
+        "inFlightInKilledPods": sum(one[2] in {FAILED, BROKEN} for one in requests) - lost,
+        "mixed": sum(one[2] == MIXED for one in requests),
+        "errors": seen["errors"],
+    }
+
+
+def summary(seen: dict[str, Any], swaps: Sequence[Swap], warm: float = 0.0) -> dict[str, Any]:
+    """Requests, failures, mixes, latency in and out of swaps, spans of flips.
+
+    The first ``warm`` seconds count for all but latency: connections are made, nobody is swapping.
+    """
     requests, began = seen["requests"], seen["began"]
     inside: list[float] = []
     outside: list[float] = []
@@ -50,12 +93,14 @@ def summary(seen: dict[str, Any], swaps: Sequence[Swap]) -> dict[str, Any]:
         while position < len(swaps) and swaps[position].done < moment:
             position += 1
         swapping = position < len(swaps) and swaps[position].asked <= moment
-        (inside if swapping else outside).append(milliseconds)
+        if swapping or at >= warm:
+            (inside if swapping else outside).append(milliseconds)
     spans = flips(requests, began, swaps)
     during, without = percentile(inside, 0.99), percentile(outside, 0.99)
     return {
         "requests": len(requests),
-        "failed": sum(one[2] == FAILED for one in requests),
+        "requestsSwapping": len(inside),
+        "failed": sum(one[2] in {FAILED, BROKEN} for one in requests),
         "mixed": sum(one[2] == MIXED for one in requests),
         "usersAlike": seen["alike"],
         "errors": seen["errors"],

@@ -3,8 +3,9 @@
 Runs in a pod of the serving image, until the file ``/tmp/stop`` is there. Arguments: URL of the gateway,
 requests a second, users. Writes ``/tmp/load.json``: {"began": seconds since 1970, "requests": [[at, ms,
 outcome, version]…]}, ``at`` in seconds since ``began`` when the request was due (so that a wait counts as
-latency, and no slow answer leaves others out: coordinated omission), outcome 0 well, 1 failed, 2 mixed. Every
-answer is compared with the first that the same version gave the same user: one made of two versions differs.
+latency, and no slow answer leaves others out: coordinated omission), outcome 0 well, 1 failed, 2 mixed,
+3 broken: it was sent, and its connection ended without an answer. Every answer is compared with the first
+that the same version gave the same user: one made of two versions differs.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ from typing import Any
 
 import aiohttp
 
-WELL, FAILED, MIXED = 0, 1, 2
+WELL, FAILED, MIXED, BROKEN = 0, 1, 2, 3
 CONNECTIONS = 64
+CONNECT_SECONDS = 1.0
+"""An address whose pod is gone answers nothing at all; another one does."""
 K = 20
 TOLERANCE = 1e-3
 """Of a score; a batch of another size may round otherwise, and swap neighbours that are that close."""
@@ -38,7 +41,7 @@ class Load:
         """Ask until ``stop`` exists."""
         lot, start = random.Random(7), time.perf_counter()
         connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=5)
-        timeout = aiohttp.ClientTimeout(total=10)
+        timeout = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             due, asked = 0.0, set[asyncio.Task[None]]()
             while not stop.exists():  # noqa: ASYNC240 — a look at a memory file system
@@ -61,6 +64,8 @@ class Load:
                 else:
                     self._error(f"HTTP {answer.status}: {reply.get('detail', '')}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                outcome = BROKEN
             self._error(type(error).__name__)
         self.requests.append((due, (time.perf_counter() - start - due) * 1000, outcome, version))
 
@@ -69,7 +74,7 @@ class Load:
         for _ in range(5):
             try:
                 return await session.post(self._url, json=body)
-            except aiohttp.ClientConnectorError:
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 await asyncio.sleep(0.05)
         return await session.post(self._url, json=body)
 

@@ -65,9 +65,20 @@ class Cluster:
     @contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
         """A loopback URL that leads to ``target`` (``svc/name``) in the cluster while the block runs."""
-        command = [self.kubectl, *self._where("--context"), "-n", namespace]
+        with self._serving("-n", namespace, "port-forward", target, f":{port}") as url:
+            yield url
+
+    @contextmanager
+    def api(self) -> Iterator[str]:
+        """A loopback URL of the API server, as this cluster's user, while the block runs."""
+        with self._serving("proxy", "--port=0") as url:
+            yield url
+
+    @contextmanager
+    def _serving(self, *arguments: str) -> Iterator[str]:
+        """``kubectl`` with ``arguments`` that make it listen; the URL that its first line names."""
         with subprocess.Popen(
-            [*command, "port-forward", target, f":{port}"],
+            [self.kubectl, *self._where("--context"), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -77,7 +88,7 @@ class Cluster:
                 line = process.stdout.readline()
                 found = re.search(r"127\.0\.0\.1:(\d+)", line)
                 if not found:
-                    raise CommandFailed(f"kubectl port-forward {target}: {line.strip()}")
+                    raise CommandFailed(f"kubectl {' '.join(arguments)}: {line.strip()}")
                 yield f"http://127.0.0.1:{found.group(1)}"
             finally:
                 process.terminate()

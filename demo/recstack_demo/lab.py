@@ -8,6 +8,7 @@ import sys
 from recstack_demo.cluster import Cluster, CommandFailed, run
 
 CLI = [sys.executable, "-m", "recstack_lab.cli"]
+DEFAULT = "default"
 
 
 def _shown(*arguments: str) -> None:
@@ -20,11 +21,11 @@ def _shown(*arguments: str) -> None:
         raise CommandFailed(f"recstack-lab {' '.join(arguments)} failed; its output above says why")
 
 
-def up(*, keep: bool) -> Cluster:
+def up(*, keep: bool, name: str = DEFAULT) -> Cluster:
     """A running lab with the images of this tree in it; unless ``keep``, it ends with this process."""
-    _shown("up", *([] if keep else ["--owner", str(os.getpid())]))
-    _shown("build-images", "--load")
-    kubeconfig = run([*CLI, "kubeconfig"]).strip()
+    _shown("up", "--name", name, *([] if keep else ["--owner", str(os.getpid())]))
+    _shown("build-images", "--name", name, "--load")
+    kubeconfig = run([*CLI, "kubeconfig", "--name", name]).strip()
     kubectl, helm = (run([*CLI, "tool", name]).strip() for name in ("kubectl", "helm"))
     return Cluster(kubectl=kubectl, helm=helm, kubeconfig=kubeconfig)
 
@@ -34,6 +35,6 @@ def s3(bucket: str) -> dict[str, str]:
     return dict(json.loads(run([*CLI, "s3", "--bucket", bucket])))
 
 
-def down() -> None:
+def down(name: str = DEFAULT) -> None:
     """Nothing of the lab is left after this, but its caches."""
-    _shown("down")
+    _shown("down", "--name", name)

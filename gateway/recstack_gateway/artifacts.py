@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
 import boto3
@@ -118,11 +119,17 @@ def _open_file(path: Path) -> BinaryIO:
         raise Refused(f"{path} is missing: the package is not whole, publish it again") from None
 
 
+@cache
+def s3_client() -> Any:
+    """Made once: it takes as long as a small package. The SDK renews credentials by itself.
+
+    Endpoint, region and credentials come from the SDK's own environment.
+    """
+    return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3}))
+
+
 def _s3_reader(bucket: str, prefix: str) -> Reader:
-    """Endpoint, region and credentials come from the SDK's own environment."""
-    client = boto3.client(
-        "s3", config=Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3})
-    )
+    client = s3_client()
 
     def read(part: str) -> AbstractContextManager[BinaryIO]:
         key = f"{prefix}/{part}"

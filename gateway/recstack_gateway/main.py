@@ -12,6 +12,7 @@ from lightkube import AsyncClient
 from recstack_gateway.api import Api
 from recstack_gateway.configmaps import ClusterConfigMaps
 from recstack_gateway.events.writer import EventWriter
+from recstack_gateway.leaving import Leaving, Server
 from recstack_gateway.plan_source import PlanSource
 from recstack_gateway.settings import Settings, from_environment
 from recstack_gateway.telemetry import Telemetry, provider
@@ -35,12 +36,12 @@ async def serve(settings: Settings) -> None:
     def alive() -> bool:
         return not (plans.done() or versions.broken)
 
-    app = Api(versions, events, settings.scope, alive, telemetry).app()
+    app = Leaving(Api(versions, events, settings.scope, alive, telemetry).app())
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=10
     )
     try:
-        await uvicorn.Server(config).serve([listen(settings.port)])
+        await Server(config, app).serve([listen(settings.port)])
     finally:
         plans.cancel()
         await asyncio.gather(plans, return_exceptions=True)

@@ -97,6 +97,8 @@ class Plan(_Part):
     epoch: str = ""
     click_event: str = "view"
     events: Events | None = None
+    measure: tuple[str, ...] = ()
+    """Versions that have a gate on latency."""
     memory_fallback: str = "Refuse"
     """Recreate: a version without room takes the place of the others, which are unloaded first."""
     surge: str = ""

@@ -11,9 +11,11 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recstack_triton_templates import low_priority
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
@@ -291,7 +293,8 @@ class Versions:
         planned = version.planned
         if version.state not in {State.LOADING, State.NO_ROOM}:
             version.enter(State.PULLING)
-        folder = await asyncio.to_thread(artifacts.pull, planned.artifacts, planned.digest, self._packages)
+        pull = partial(artifacts.pull, planned.artifacts, planned.digest, self._packages)
+        folder = await asyncio.to_thread(low_priority.run, pull)
         version.probes = read_probes(folder)
         if not repository.written(self._repository, planned.name, planned.repo):
             files = repository.decode(await self._read_repository(planned.repo))
@@ -399,8 +402,9 @@ class Versions:
 
         try:
             await prove(version.probes, infer)
-            if version.latency is None and self.plan is not None:
-                version.latency = await measure(version.probes, self.plan.serving.top_k, infer)
+            plan = self.plan
+            if version.latency is None and plan is not None and version.planned.name in plan.measure:
+                version.latency = await measure(version.probes, plan.serving.top_k, infer)
         except InferenceFailed as error:
             if version.loads >= LOADS and not version.proven_before:
                 raise Refused(f"it does not answer its probes: {error}") from error

@@ -30,9 +30,9 @@ import sys
 
 # The backend starts Python isolated: without this its PYTHONPATH does not count.
 sys.path.extend(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-from recstack_triton_templates.%s import TritonPythonModel
+from recstack_triton_templates import low_priority
 
-__all__ = ["TritonPythonModel"]
+TritonPythonModel = low_priority.module("recstack_triton_templates.%s").TritonPythonModel
 '''
 _FUSED = "A recommendation; the code is the image's, the files beside this one decide what it serves."
 _PART = "A stage of a recommendation, the one that the model is named after; the code is the image's."

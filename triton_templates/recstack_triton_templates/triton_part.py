@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton  # given by the backend's stub
 
+from recstack_triton_templates import low_priority
 from recstack_triton_templates.graph import STAGES, part_name
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.parts import Parts
@@ -34,7 +35,7 @@ class TritonPythonModel:
             items=self._items,
             trending=trending(here),
         )
-        parts.warm(here.stage)
+        low_priority.run(lambda: parts.warm(here.stage))
         self._call = partial(parts.run, here.stage)
 
     def finalize(self) -> None:

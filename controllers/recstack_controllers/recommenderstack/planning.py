@@ -115,8 +115,10 @@ async def _repository(run: Run, stack: Stack, version: str) -> str:
 
 
 async def _write_plan(run: Run, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
-    same = configmaps.plan(stack, plan, seen.generation)
+    held = {one.name for one in plan.versions}
+    measure = {one.name for one in seen.known if one.pod_gates and one.name in held}
+    same = configmaps.plan(stack, plan, seen.generation, measure)
     if seen.plan_object is not None and same["data"] == seen.plan_object.get("data"):
         await run.apply(kinds.CONFIG_MAP, same)  # labels and owner may still differ
     else:
-        await run.apply(kinds.CONFIG_MAP, configmaps.plan(stack, plan, seen.generation + 1))
+        await run.apply(kinds.CONFIG_MAP, configmaps.plan(stack, plan, seen.generation + 1, measure))

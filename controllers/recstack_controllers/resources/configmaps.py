@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -146,12 +146,17 @@ def repository(stack: Stack, version: str, files: Mapping[str, bytes]) -> Manife
     }
 
 
-def plan(stack: Stack, content: Plan, generation: int) -> Manifest:
-    """Serving plan; ``generation`` rises with every change of ``content``."""
+def plan(stack: Stack, content: Plan, generation: int, measure: Collection[str] = ()) -> Manifest:
+    """Serving plan; ``generation`` rises with every change of ``content``.
+
+    ``measure``: versions whose latency pods measure when they prove them, which takes longer than the proof.
+    """
     serving = stack.spec.serving.model_dump(mode="json", by_alias=True)
+    measured = {"measure": sorted(measure)} if measure else {}
     value = {
         "generation": generation,
         **_written(stack, content),
+        **measured,
         "serving": serving,
         "events": events.settings(stack),
     }

@@ -76,7 +76,7 @@ def _triton(stack: Stack) -> Manifest:
     return _container(stack, "triton", "triton_server") | {
         "env": _environment(stack),
         "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
-        # Told to stop, Triton unloads at once: it waits until its gateway has answered the last request.
+        # Told to stop, Triton unloads at once, and its gateway answers on until callers are elsewhere.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}},
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS_PATH},
@@ -98,8 +98,6 @@ def _gateway(stack: Stack, surge: str) -> Manifest:
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
         "readinessProbe": probe("/readyz", period=2, failures=3),
         "livenessProbe": probe("/healthz", period=10, failures=6),
-        # Between removal from the endpoints and the signal, so that no proxy still sends here.
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "resources": pods.resources("100m", GATEWAY_MEMORY, 0),
         "volumeMounts": reader_mounts(stack),
     }

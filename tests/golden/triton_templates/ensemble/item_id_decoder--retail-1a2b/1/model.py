@@ -5,6 +5,6 @@ import sys
 
 # The backend starts Python isolated: without this its PYTHONPATH does not count.
 sys.path.extend(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-from recstack_triton_templates.triton_part import TritonPythonModel
+from recstack_triton_templates import low_priority
 
-__all__ = ["TritonPythonModel"]
+TritonPythonModel = low_priority.module("recstack_triton_templates.triton_part").TritonPythonModel
