@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import films
+import illustrated
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recstack_crds.v1alpha1.modelversion import Days, Recipe
-from recstack_training import checkpoint, drift, logged, reuse
+from recstack_training import checkpoint, drift, logged, pretrained, reuse
 from recstack_training.artifacts import open_store
 from recstack_training.bundle import PARTS
 from recstack_training.cli import main
@@ -275,6 +276,32 @@ def test_codes_are_the_parents_for_films_too(film: Context, tmp_path: Path) -> N
     done = json.loads((ctx.folder("features") / "done.json").read_text())["metrics"]
     assert done["droppedRows"] == 10
     assert done["replayDays"] == 3
+
+
+def test_vectors_of_texts_and_pictures_are_the_parents(checkpoints: Path, tmp_path: Path) -> None:
+    """They are neither encoded nor reduced again: no weights are mounted, and the new data's plots differ."""
+    data = tmp_path / "data" / "films"
+    illustrated.write(data)
+    parent = context(illustrated.recipe(), tmp_path / "v1", data=data.parent, weights=checkpoints)
+    assert main(command(parent, "all")) == 0
+    new = pd.read_parquet(data / "seen" / "0.parquet")
+    new["at"] += films.DAYS * 86_400
+    new.to_parquet(data / "seen" / f"{films.DAYS}.parquet")
+    plots = pd.read_parquet(data / "plots.parquet")
+    plots.assign(plot=plots["plot"].to_numpy()[::-1]).to_parquet(data / "plots.parquet")
+    ctx = child(parent, tmp_path / "v2")
+    assert main(command(ctx, "all")) == 0
+    before, after = manifest_of(parent), manifest_of(ctx)
+    tables = [pretrained.part(one.name) for one in ctx.recipe.features.embeddings]
+    assert len(tables) == 2
+    for name in (*KEPT, *tables):
+        assert after["parts"][name] == before["parts"][name], name
+    for name in MOVED:
+        assert after["parts"][name] != before["parts"][name], name
+    assert after["lineage"]["itemTower"] == "frozen"
+    assert after["lineage"]["encoders"] == before["lineage"]["encoders"]
+    metrics = json.loads((ctx.folder("embed") / "done.json").read_text())["metrics"]
+    assert metrics == {"embeddings.taken": 2}
 
 
 def test_what_was_served_is_trained_on_and_its_skew_told(film: Context, tmp_path: Path) -> None:
