@@ -7,6 +7,7 @@ from recstack_controllers.kit.cluster import Kind
 RECOMMENDER_STACK = Kind(API_VERSION, "RecommenderStack", "recommenderstacks")
 MODEL_VERSION = Kind(API_VERSION, "ModelVersion", "modelversions")
 
+NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")
 SECRET = Kind("v1", "Secret", "secrets")

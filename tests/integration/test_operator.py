@@ -248,6 +248,22 @@ def test_a_feature_store_is_applied_scheduled_and_taken_away(
     assert "feast" not in shop.read()["status"]
 
 
+def test_a_namespace_that_goes_takes_its_stack_along(
+    start: Start, hands: Hands, shop: Shop, kube: Kube, space: str
+) -> None:
+    kube.kubectl(
+        "-n", space, "create", "secret", "generic", "keys",
+        "--from-literal=AWS_ACCESS_KEY_ID=a", "--from-literal=AWS_SECRET_ACCESS_KEY=b",
+    )  # fmt: skip
+    shop.make({"stores": {"artifacts": {"s3": {"bucket": "models", "secretName": "keys"}}}})
+    start("a")
+    until("ready", shop.is_ready, PATIENCE)
+    assert shop.read()["metadata"]["finalizers"] == [names.FINALIZER]
+    kube.kubectl("delete", "namespace", space, "--wait=false")
+    kube.kubectl("-n", space, "delete", "rstack", STACK, "--wait=false")
+    until("gone", lambda: shop.read() == {}, PATIENCE)
+
+
 def test_another_goes_on_when_the_leader_is_killed_in_training(
     start: Start, hands: Hands, shop: Shop, kube: Kube, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,13 +31,16 @@ async def guard(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
 async def proceed(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
     """Stop training, delete the packages, let go; gives the object after it.
 
+    Where the whole namespace goes, nothing can be made any more, so no Job can delete anything: what lies
+    beyond the namespace stays, rather than that namespace and stack wait for each other for ever.
+
     Raises:
         Waiting: one of these is under way.
         Stalled: the packages cannot be deleted.
     """
     if names.FINALIZER not in (live["metadata"].get("finalizers") or []):
         return live
-    if wanted(stack):
+    if wanted(stack) and not await _namespace_goes(cluster, stack.namespace):
         await _stop_training(cluster, stack)
         await _stop_materialization(cluster, stack)
         if stack.spec.stores.feast is not None and feast.outlives(stack):
@@ -45,6 +48,11 @@ async def proceed(cluster: Cluster, stack: Stack, live: Manifest) -> Manifest:
         if cleanup.needed(stack):
             await _delete_packages(cluster, stack)
     return await _finalizer(cluster, live, present=False)
+
+
+async def _namespace_goes(cluster: Cluster, name: str) -> bool:
+    found = await cluster.get(kinds.NAMESPACE, None, name)
+    return found is not None and "deletionTimestamp" in found["metadata"]
 
 
 async def _stop_training(cluster: Cluster, stack: Stack) -> None:

@@ -335,6 +335,23 @@ async def test_packages_are_deleted_only_after_training_has_stopped() -> None:
     assert [job["metadata"]["name"] for job in world.cluster.all("Job")] == ["retail-delete-packages"]
 
 
+async def test_a_stack_whose_namespace_goes_is_let_go() -> None:
+    """Nothing can be made there any more: the Secret is gone, and no Job could delete the packages."""
+    world = await settled({"stores": {"artifacts": {"s3": S3}}})
+    metadata = {"name": "shop", "namespace": ""}
+    world.cluster.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    deleted(world)
+    world.cluster.remove("Secret", "keys")
+    no_training_pods(world)
+    await world.stack()
+    assert world.cluster.all("RecommenderStack") != []
+    goes = world.cluster.find("Namespace", "shop", "")
+    goes["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    await world.stack()
+    assert not any(one["metadata"].get("finalizers") for one in world.cluster.all("RecommenderStack"))
+    assert world.cluster.all("Job") == []
+
+
 async def test_packages_that_cannot_be_deleted_hold_the_stack_and_say_so() -> None:
     world = await settled({"stores": {"artifacts": {"s3": S3}}})
     deleted(world)
