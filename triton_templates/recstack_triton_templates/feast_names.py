@@ -5,8 +5,8 @@ USER_VIEW, ITEM_VIEW = "user_features", "item_features"
 
 
 def project(namespace: str, stack: str) -> str:
-    """Feast's project of a stack, which also names its tables: without dashes.
+    """Feast's project of a stack, which also names its tables: without dashes, and no other stack's.
 
-    Stacks whose names differ in dashes only have the same one; they must not share a Valkey.
+    A dash is two underscores: neither name has any, nor begins or ends with a dash.
     """
-    return f"recstack_{namespace}_{stack}".replace("-", "_")
+    return "_".join(("recstack", namespace.replace("-", "__"), stack.replace("-", "__")))

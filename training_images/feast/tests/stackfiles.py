@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import yaml
 
 TIME = pa.timestamp("us", tz="UTC")
-PROJECT = "recstack_shop_retail"
+PROJECT = "recstack_big__shop_retail"
+"""Of stack retail in big-shop."""
 
 
 class StackFiles:
