@@ -59,11 +59,14 @@ async def _stop_training(cluster: Cluster, stack: Stack) -> None:
     # A step that still runs could publish a package after the others were deleted.
     found = await cluster.list(kinds.MODEL_VERSION, stack.namespace, {})
     mine = [one for one in found if one["spec"].get("stack") == stack.name]
-    for one in mine:
-        if not one["metadata"].get("deletionTimestamp"):
-            await cluster.delete(kinds.MODEL_VERSION, stack.namespace, one["metadata"]["name"], "Foreground")
+    # Looks at the data are the stack's own, no version's.
+    jobs = await cluster.list(kinds.JOB, stack.namespace, names.selector(stack.name, "training"))
+    for kind, some in ((kinds.MODEL_VERSION, mine), (kinds.JOB, jobs)):
+        for one in some:
+            if not one["metadata"].get("deletionTimestamp"):
+                await cluster.delete(kind, stack.namespace, one["metadata"]["name"], "Foreground")
     pods = await cluster.list(kinds.POD, stack.namespace, names.selector(stack.name, "training"))
-    if mine or pods:
+    if mine or jobs or pods:
         raise Waiting("Deleting", "Training is being stopped; then the packages are deleted.", POLL)
 
 

@@ -335,6 +335,19 @@ async def test_packages_are_deleted_only_after_training_has_stopped() -> None:
     assert [job["metadata"]["name"] for job in world.cluster.all("Job")] == ["retail-delete-packages"]
 
 
+async def test_looks_at_the_data_do_not_hold_a_stack() -> None:
+    """Their Jobs are no version's, and stay a day."""
+    world = await settled(
+        {"stores": {"artifacts": {"s3": S3}}, "training": {"triggers": {"newData": {"every": "1m"}}}}
+    )
+    assert [name for job in world.cluster.all("Job") if "-check-" in (name := job["metadata"]["name"])]
+    deleted(world)
+    await world.stack()
+    no_training_pods(world)
+    await world.stack()
+    assert [job["metadata"]["name"] for job in world.cluster.all("Job")] == ["retail-delete-packages"]
+
+
 async def test_a_stack_whose_namespace_goes_is_let_go() -> None:
     """Nothing can be made there any more: the Secret is gone, and no Job could delete the packages."""
     world = await settled({"stores": {"artifacts": {"s3": S3}}})
