@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import boto3
+import bucket
 import film_tables
 from recstack_demo import lab
 from story import Story, ids, manifest, recommend
@@ -17,7 +17,7 @@ def test_films_in_s3(story: Story, tmp_path: Path) -> None:
     client = fill(story, tmp_path, s3)
     story.stack("films", spec)
     missing_secret_is_named(story)
-    secret(story, s3)
+    bucket.secret(story, s3)
     server_goes_away(story)
     story.ready("films")
     with story.gateway("films") as gateway:
@@ -44,13 +44,7 @@ def films_spec(s3: dict[str, str]) -> dict[str, Any]:
 def fill(story: Story, folder: Path, s3: dict[str, str]) -> Any:
     """Upload the tables; gives the S3 client."""
     film_tables.write(folder)
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["endpoint_here"],
-        region_name=s3["region"],
-        aws_access_key_id=s3["access_key"],
-        aws_secret_access_key=s3["secret_key"],
-    )
+    client = bucket.client(s3)
     for file in sorted(folder.glob("*.parquet")):
         client.upload_file(str(file), BUCKET, f"tables/{file.name}")
         story.tell(f"upload tables/{file.name}, {file.stat().st_size:,} bytes")
@@ -65,12 +59,6 @@ def missing_secret_is_named(story: Story) -> None:
         )
 
     story.tell(str(story.until("the missing Secret is named", told, 60)))
-
-
-def secret(story: Story, s3: dict[str, str]) -> None:
-    """Make the Secret that was missing."""
-    keys = {"AWS_ACCESS_KEY_ID": s3["access_key"], "AWS_SECRET_ACCESS_KEY": s3["secret_key"]}
-    story.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-keys"}, "stringData": keys})
 
 
 def server_goes_away(story: Story) -> None:

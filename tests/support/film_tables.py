@@ -8,43 +8,47 @@ import pandas as pd
 GENRES = np.array(["Drama", "Comedy", "Horror", "Western", "Musical", "Noir"])
 START = 1_717_200_000  # 2024-06-01T00:00:00Z
 DAY = 86_400
+VIEWERS, FILMS, RATINGS = 600, 180, 4_800
+"""Ratings are those of a day."""
 
 
-def write(folder: Path, viewers: int = 600, films: int = 180, ratings: int = 24_000, days: int = 5) -> None:
+def write(folder: Path, days: int = 5) -> None:
     """Write ratings_<day>, viewers and films; every viewer has one genre they mostly watch."""
     rng = np.random.default_rng(3)
     folder.mkdir(parents=True, exist_ok=True)
-    film_ids = np.arange(10_001, 10_001 + films)
-    genre = np.arange(films) % len(GENRES)
-    year = rng.integers(1935, 2020, films)
+    genre = np.arange(FILMS) % len(GENRES)
     pd.DataFrame(
         {
-            "film": film_ids,
+            "film": np.arange(10_001, 10_001 + FILMS),
             "name": [f"{GENRES[g]} no. {i}" for i, g in enumerate(genre)],
             "genre": GENRES[genre],
-            "year": year.astype(np.int64),
+            "year": rng.integers(1935, 2020, FILMS).astype(np.int64),
         }
     ).to_parquet(folder / "films.parquet", index=False)
-    viewer_ids = np.arange(1, viewers + 1)
     pd.DataFrame(
         {
-            "viewer": viewer_ids,
-            "birth_year": rng.integers(1940, 2010, viewers).astype(np.int64),
-            "country": rng.choice(np.array(["PT", "CL", "KE", "IN"]), viewers),
+            "viewer": np.arange(1, VIEWERS + 1),
+            "birth_year": rng.integers(1940, 2010, VIEWERS).astype(np.int64),
+            "country": rng.choice(np.array(["PT", "CL", "KE", "IN"]), VIEWERS),
         }
     ).to_parquet(folder / "viewers.parquet", index=False)
-    taste = rng.integers(len(GENRES), size=viewers)
     for day in range(days):
-        rows = ratings // days
-        who = rng.integers(viewers, size=rows)
-        liked = np.where(rng.random(rows) < 0.85, taste[who], rng.integers(len(GENRES), size=rows))
-        # Within a genre the first films are watched more: popularity is worth beating, not trivial.
-        rank = (rng.random(rows) ** 2 * (films // len(GENRES))).astype(np.int64)
-        hour = np.where(liked % 2 == 0, 20, 14)
-        pd.DataFrame(
-            {
-                "viewer": viewer_ids[who],
-                "film": film_ids[rank * len(GENRES) + liked],
-                "rated_at": START + day * DAY + hour * 3600 + rng.integers(3600, size=rows),
-            }
-        ).to_parquet(folder / f"ratings_{day:02d}.parquet", index=False)
+        evening = START + day * DAY + 14 * 3600
+        write_day(folder / f"ratings_{day:02d}.parquet", evening, seed=day, hours=6)
+
+
+def write_day(path: Path, at: int, *, seed: int, hours: int = 0) -> None:
+    """Write one day's ratings, from ``at`` (seconds since 1970) on; genres of even number ``hours`` later."""
+    rng = np.random.default_rng(100 + seed)
+    taste = np.random.default_rng(5).integers(len(GENRES), size=VIEWERS)
+    who = rng.integers(VIEWERS, size=RATINGS)
+    liked = np.where(rng.random(RATINGS) < 0.85, taste[who], rng.integers(len(GENRES), size=RATINGS))
+    # Within a genre the first films are watched more: popularity is worth beating, not trivial.
+    rank = (rng.random(RATINGS) ** 2 * (FILMS // len(GENRES))).astype(np.int64)
+    pd.DataFrame(
+        {
+            "viewer": 1 + who,
+            "film": 10_001 + rank * len(GENRES) + liked,
+            "rated_at": at + np.where(liked % 2 == 0, hours * 3600, 0) + rng.integers(3600, size=RATINGS),
+        }
+    ).to_parquet(path, index=False)
