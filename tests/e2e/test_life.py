@@ -227,4 +227,4 @@ def judge(story: Story, crowd: Crowd, parent: str, tuned: str) -> None:
         if turns[:3] == [parent, tuned, parent]:
             tried.add(viewer)
     story.tell(f"{len(tried)} viewers were shown the new version in its first try")
-    assert 20 < len(tried) < 0.85 * FORGOTTEN
+    assert 5 < len(tried) < 0.85 * FORGOTTEN
