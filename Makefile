@@ -12,7 +12,7 @@ empty :=
 space := $(empty) $(empty)
 export PYTHONPATH := $(subst $(space),:,$(addprefix $(CURDIR)/,$(ROOTS)))
 
-.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo bench-serving bench-swap generate format clean
+.PHONY: help install test lint verify unit training feast serving programs images integration e2e demo bench-serving bench-swap bench-finetune generate format clean
 help:  ## This text
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -93,6 +93,9 @@ demo: install  ## The main job on a real local cluster; CONTEXT=name uses yours;
 
 bench-swap: images  ## 100 swaps and 50 kills under load, on a real cluster; one line of JSON last; OPTIONS=--help
 	@PYTHONPATH=$(PYTHONPATH):$(CURDIR) $(PY) -m benchmarks.swap $(OPTIONS)
+
+bench-finetune: images  ## A new day until its fine-tune answers, the demo's data on a real cluster; one line of JSON last
+	@PYTHONPATH=$(PYTHONPATH):$(CURDIR) $(PY) -m benchmarks.finetune $(OPTIONS)
 
 generate: install  ## CRDs and field tables from the pydantic models
 	@$(PY) -m recstack_crds.generate && $(PY) -m recstack_crds.docs
