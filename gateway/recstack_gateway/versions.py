@@ -11,21 +11,17 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recstack_triton_templates import low_priority
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
-from recstack_gateway import artifacts, memory, metrics, repository, routing
+from recstack_gateway import metrics, routing
 from recstack_gateway.errors import Busy, NoRoom, Refused, Unavailable
+from recstack_gateway.loader import Loader
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan, PlannedVersion
-from recstack_gateway.proof import measure, prove, read_probes
-from recstack_gateway.queue import Queue
-from recstack_gateway.settings import MEMORY_FILE
 from recstack_gateway.triton import InferenceFailed, Triton
 from recstack_gateway.version import State, Version
 
@@ -39,10 +35,6 @@ READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 LATE_CHECKS = 5
 """So many checks in a row may be late before a model counts as hung; a busy machine is no broken one."""
-LOADS = 3
-"""Loads after which a version that never answered is given up."""
-SPARE_PACKAGES = 2
-"""Packages kept on disk beyond the planned ones, for a rollback without pulling."""
 
 
 class Versions:
@@ -63,9 +55,7 @@ class Versions:
         surge: str = "",
     ) -> None:
         self._surge = surge
-        self._triton, self._read_repository = triton, read_repository
-        self._packages, self._repository = models / "packages", models / "repository"
-        self._memory = models / MEMORY_FILE
+        self._triton, self._loader = triton, Loader(triton, read_repository, models)
         self._held: dict[str, Version] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -150,7 +140,7 @@ class Versions:
 
     def folder(self, version: Version) -> Path:
         """Where its package lies on disk."""
-        return self._packages / version.planned.digest.removeprefix("sha256:")
+        return self._loader.folder(version)
 
     def ready(self) -> bool:
         """Whether the version that answers made a real inference lately."""
@@ -244,7 +234,7 @@ class Versions:
             _LOG.error("%s cannot be served: %s", version.planned.name, error)
             version.enter(State.FAILED, str(error))
             if self._replaces():
-                await self._unload_quietly(version)
+                await self._loader.unload_if_there(version)
                 self._call_back()
             self._settle()
             return None
@@ -293,51 +283,40 @@ class Versions:
         planned = version.planned
         if version.state not in {State.LOADING, State.NO_ROOM}:
             version.enter(State.PULLING)
-        pull = partial(artifacts.pull, planned.artifacts, planned.digest, self._packages)
-        folder = await asyncio.to_thread(low_priority.run, pull)
-        version.probes = read_probes(folder)
-        if not repository.written(self._repository, planned.name, planned.repo):
-            files = repository.decode(await self._read_repository(planned.repo))
-            await asyncio.to_thread(repository.write, self._repository, planned.name, planned.repo, files)
-            version.reload = True
-        repository.link(self._repository, planned.name, folder)
-        version.queue = Queue(repository.settings(self._repository, planned.name))
+        await self._loader.fetch(version)
         await self._require_room(version)
         version.enter(State.LOADING, version.message)
-        await self._load(version)
+        await self._loader.load(version)
         version.enter(State.PROVING)
-        await self._prove(version)
+        await self._loader.prove(version, self._measured(version))
         if version.planned == planned:
             version.enter(State.PROVEN, "proven by a real inference")
             version.answered_at = time.monotonic()
             _LOG.info("%s is proven", planned.name)
 
+    def _measured(self, version: Version) -> int | None:
+        """How many items its latency is measured with, if a gate asks for it."""
+        plan = self.plan
+        wanted = plan is not None and version.planned.name in plan.measure
+        return plan.serving.top_k if wanted and plan is not None else None
+
     async def _require_room(self, version: Version) -> None:
         """Of what is to come; the live version waits for none but those that were rolled back."""
-        loaded = await self._triton.loaded()
-        if version.model in loaded or self.plan is None:
+        if self.plan is None:
             return
-        others = {
-            one.planned.name: artifacts.size(self.folder(one))
-            for one in self._held.values()
-            if one is not version and one.model in loaded
-        }
+        lacking, others = await self._loader.shortage(version, self._held.values())
         live = self.plan.live == version.planned.name
-        leaving = [name for name in others if not self._held[name].wanted]
-        if live and (self.plan.memory_fallback == REFUSE or not leaving):
-            return
-        found = memory.read(self._memory)
-        lacking = memory.shortage(found, artifacts.size(self.folder(version)), others)
-        if not lacking:
+        leaving = [one for one in others if not one.wanted]
+        if not lacking or (live and (self.plan.memory_fallback == REFUSE or not leaving)):
             return
         if live:
             self.route = None  # so that it is unloaded, too
-            for name in leaving:
-                self._held[name].wake.set()
+            for one in leaving:
+                one.wake.set()
         elif self._replaces() and version.planned.name not in self.plan.kept:
-            for name in others:
-                self._held[name].yields = True
-                self._held[name].wake.set()
+            for one in others:
+                one.yields = True
+                one.wake.set()
         raise NoRoom(lacking)
 
     def _replaces(self) -> bool:
@@ -359,13 +338,9 @@ class Versions:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await version.idle.wait()
-        await self._unload_quietly(version)
+        await self._loader.unload_if_there(version)
         for one in self._held.values():
             one.wake.set()
-
-    async def _unload_quietly(self, version: Version) -> None:
-        with suppress(Unavailable):  # nothing is loaded in a Triton that is not there
-            await self._unload(_models(await self._triton.loaded(), version.planned.name))
 
     def _review_yields(self, plan: Plan) -> None:
         """Only the live version gives way beyond a plan, and only while there is one to give way to."""
@@ -383,37 +358,6 @@ class Versions:
                 one.enter(State.LOADING)
                 one.wake.set()
 
-    async def _load(self, version: Version) -> None:
-        loaded = await self._triton.loaded()
-        if version.model in loaded and not version.reload:
-            return  # this process was restarted, or Triton only was away; the proof decides
-        await self._unload(_models(loaded, version.planned.name))
-        await self._triton.load(version.model)  # Triton loads an ensemble's parts with it, side by side
-        version.reload, version.loads = False, version.loads + 1
-
-    async def _unload(self, models: set[str]) -> None:
-        """Entries first: an ensemble goes down with any of its parts, not the other way round."""
-        for model in sorted(models, key=lambda one: (one != model_name(split_name(one)[1]), one)):
-            await self._triton.unload(model)
-
-    async def _prove(self, version: Version) -> None:
-        async def infer(content: bytes) -> bytes:
-            return await self._triton.infer(version.model, content)
-
-        try:
-            await prove(version.probes, infer)
-            plan = self.plan
-            if version.latency is None and plan is not None and version.planned.name in plan.measure:
-                version.latency = await measure(version.probes, plan.serving.top_k, infer)
-        except InferenceFailed as error:
-            if version.loads >= LOADS and not version.proven_before:
-                raise Refused(f"it does not answer its probes: {error}") from error
-            version.reload = True
-            raise Unavailable(str(error)) from error
-        metrics.LOADS.inc(version.loads)
-        version.loads = version.late = 0
-        version.doubted = False
-
     async def _retire(self, version: Version) -> bool:
         """Drain and unload; False when it became wanted meanwhile."""
         if version.state is not State.FAILED:
@@ -426,8 +370,7 @@ class Versions:
             return self._wanted_again(version)
         while True:
             try:
-                parts = _models(await self._triton.loaded(), version.planned.name)
-                await self._unload(parts | {version.model})
+                await self._loader.unload(version)
                 break
             except Unavailable:  # nothing is loaded in a Triton that is not there; but it may come back
                 await asyncio.sleep(RETRY_SECONDS)
@@ -450,7 +393,7 @@ class Versions:
         if plan is None or version.planned.name not in plan.drain:
             del self._held[version.planned.name]
         needed = {one.planned.digest for one in self._held.values() if one.state is not State.UNLOADED}
-        artifacts.keep_last(self._packages, needed, SPARE_PACKAGES)
+        self._loader.keep(needed)
 
     def _settle(self) -> None:
         """Answer with the plan's live version once it is proven here, until then as before."""
@@ -471,13 +414,7 @@ class Versions:
         """Unload what an earlier gateway process left in this Triton and no plan wants."""
         while True:
             try:
-                loaded = await self._triton.loaded()
-                await self._unload({model for model in loaded if split_name(model)[1] not in self._held})
+                await self._loader.sweep(self._held)
                 return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-def _models(loaded: set[str], version: str) -> set[str]:
-    """What is loaded of a version: one model, or an ensemble and its parts."""
-    return {model for model in loaded if split_name(model)[1] == version}
