@@ -39,3 +39,12 @@ class EventKeys:
     def behaviour(self, user_id: int) -> str:
         """Sorted set of what the user did lately: member = entry and values, score = seconds since 1970."""
         return f"recstack:behaviour:{{{self.scope}/{user_id}}}"
+
+
+def forgotten(project: str) -> str:
+    """Sorted set of rows of Feast's ``project`` whose people were forgotten in the last day.
+
+    Member: in hex, apart by spaces, the row's key, the field of its time, and the fields that went; score:
+    when, seconds since 1970. A materialization that had read them before takes them out again at its end.
+    """
+    return f"recstack:forgotten:{{{project}}}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import valkey.asyncio
 from recstack_triton_templates import feast_keys
-from recstack_triton_templates.event_keys import EventKeys
+from recstack_triton_templates.event_keys import EventKeys, forgotten
 from recstack_triton_templates.feast_keys import Value
 from recstack_triton_templates.seen_keys import SeenKeys
 from valkey import ValkeyError
@@ -25,18 +25,23 @@ EVENT_SECONDS = 86_400
 """How long an event id is remembered: a sender that tries again later than this counts as new."""
 PROBE_SECONDS = 60.0
 """How often it is asked whether the server has a Bloom module; it may be another server by then."""
+FORGOTTEN_SECONDS = 86_400
+"""How long it is remembered which rows were forgotten, for a materialization that read them before."""
 SCAN = 1000
 """Entries that are read at once to find those of a user."""
 Words = Sequence[str | int]
 _UNSAY = """
 -- Online and offline at once: a row that an event writes meanwhile is in both or in neither.
--- KEYS: a row of the feature store, rows that go offline.
--- ARGV: user, field of the row's time, fields that go.
-redis.call('HDEL', KEYS[1], unpack(ARGV, 3))
-if redis.call('HLEN', KEYS[1]) == redis.call('HEXISTS', KEYS[1], ARGV[2]) then
+-- KEYS: a row of the feature store, rows that go offline, rows that were forgotten lately.
+-- ARGV: user, now, how long the last are kept, what says this one, field of the row's time, fields that go.
+redis.call('HDEL', KEYS[1], unpack(ARGV, 6))
+if redis.call('HLEN', KEYS[1]) == redis.call('HEXISTS', KEYS[1], ARGV[5]) then
   redis.call('DEL', KEYS[1])
 end
 redis.call('XADD', KEYS[2], '*', 'forget', ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[4])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[2] - ARGV[3])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
 """
 _ONCE = """
 -- Of each key that is new, run its commands; of BF.INSERT and the next one the first that succeeds.
@@ -195,8 +200,10 @@ class EventWriter:
             filters = _filters(marks, user, self._clock())
             await self._client.delete(*filters, self._keys.recent(user), self._keys.behaviour(user))
             if follows is not None:
-                keys = [behaviour.row(follows, user), self._keys.rows()]
-                await self._unsay(keys=keys, args=[user, behaviour.STAMP, *behaviour.fields(follows)])
+                row, gone = behaviour.row(follows, user), [behaviour.STAMP, *behaviour.fields(follows)]
+                said = " ".join(one.hex() for one in (row, *gone))
+                keys = [row, self._keys.rows(), forgotten(follows.project)]
+                await self._unsay(keys=keys, args=[user, self._clock(), FORGOTTEN_SECONDS, said, *gone])
         except (ValkeyError, OSError) as error:
             raise Unavailable(f"Valkey: {error}; ask again") from error
 

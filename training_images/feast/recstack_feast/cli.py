@@ -29,7 +29,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(commands: Sequence[str], folder: Path, url: str) -> dict[str, float]:
     """Do the commands; numbers by name. Feast is imported late: it takes seconds."""
-    from recstack_feast import athena, materialize, repository
+    from recstack_feast import athena, forgotten, materialize, repository
 
     definitions = read(folder)
     store = repository.open_store(folder, url)
@@ -40,8 +40,10 @@ def run(commands: Sequence[str], folder: Path, url: str) -> dict[str, float]:
             materialize.apply(store, repository.objects(definitions))
         elif command == "materialize":
             materialize.full(store, definitions)
+            forgotten.take_out(url, store.project)
         elif command == "materialize-incremental":
             materialize.increment(store, definitions)
+            forgotten.take_out(url, store.project)
         else:
             store.teardown()
             if definitions.athena is not None:

@@ -1,12 +1,18 @@
 """The connection string of Feast's Redis store from a URL."""
 
 import json
+import re
 from urllib.parse import unquote, urlsplit
 
 from recstack_feast.errors import BadInput
 
 TLS = frozenset({"valkeys", "rediss"})
 SCHEMES = TLS | {"valkey", "redis"}
+
+
+def client_url(url: str) -> str:
+    """The same address for the client library, which knows the protocol by its old name only."""
+    return re.sub("^valkey", "redis", url)
 
 
 def connection_string(url: str) -> str:

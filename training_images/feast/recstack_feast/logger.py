@@ -8,7 +8,6 @@ killed had not acknowledged is read again and written as it was, so that the fil
 import argparse
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from recstack_triton_templates import feast_keys, feast_names
 from recstack_triton_templates.event_keys import EventKeys
 
 from recstack_feast import definitions, files
+from recstack_feast.connection import client_url
 from recstack_feast.definitions import CREATED, TIMESTAMP, Definitions, View
 from recstack_feast.errors import BadInput
 
@@ -155,8 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="recstack_feast.logger")
     parser.add_argument("--repository", type=Path, required=True)
     repository = parser.parse_args().repository
-    # The client knows the protocol by its old name only.
-    url = re.sub("^valkey", "redis", os.environ["VALKEY_URL"])
+    url = client_url(os.environ["VALKEY_URL"])
     client = redis.Redis.from_url(url, socket_timeout=SOCKET_SECONDS, socket_connect_timeout=1.0)
     scope = f"{os.environ['RECSTACK_NAMESPACE']}/{os.environ['RECSTACK_STACK']}"
     logger = Logger(client, scope, repository)

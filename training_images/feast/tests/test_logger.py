@@ -21,8 +21,8 @@ from recstack_feast.errors import BadInput
 from recstack_feast.logger import Logger
 from recstack_feast.repository import open_store
 from recstack_triton_templates import feast_keys
-from recstack_triton_templates.event_keys import EventKeys
-from stackfiles import TIME, StackFiles
+from recstack_triton_templates.event_keys import EventKeys, forgotten
+from stackfiles import PROJECT, TIME, StackFiles
 
 from tests.serving.valkey_server import ValkeyServer
 
@@ -207,3 +207,25 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         files.write(f"file://{tmp_path}/live-1.parquet", None, rows)
     assert [path.name for path in tmp_path.iterdir()] == ["live-1.parquet"]
     assert pq.read_table(tmp_path / "live-1.parquet").num_rows == 1
+
+
+def test_a_materialization_does_not_bring_the_forgotten_back(
+    shop: StackFiles, client: "redis.Redis", valkey: ValkeyServer
+) -> None:
+    """It reads the files before they are rewritten; of who came back since, what they do now stays."""
+    now = time.time()
+    for user in (7, 8, 9):
+        changed(client, user, now - 60, taste="b", age=40)
+    log(shop, client).turn()
+    keys = {user: feast_keys.entity_key(PROJECT, "person", user) for user in (7, 8, 9)}
+    stamp, taste = feast_keys.timestamp_field("user_features"), feast_keys.field("user_features", "taste")
+    for user in (7, 8):
+        client.zadd(forgotten(PROJECT), {" ".join(one.hex() for one in (keys[user], stamp, taste)): now - 30})
+    since = {stamp: feast_keys.encode_time(now - 1), taste: feast_keys.encode("c")}
+    client.hset(keys[8], mapping=since)  # Feast brings nothing older over it
+    assert main(shop.command("apply", "materialize")) == 0
+    store = open_store(shop.repository, valkey.url)
+    wanted = ["user_features:taste", "user_features:age"]
+    found = store.get_online_features(wanted, [{"person": user} for user in (7, 8, 9)]).to_dict()
+    assert found["taste"] == [None, "c", "b"]
+    assert found["age"] == [40, None, 40]
