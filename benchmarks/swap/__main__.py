@@ -99,6 +99,7 @@ def run(bench: Bench, options: argparse.Namespace, console: Console) -> dict[str
         with Progress(console=console) as bar:
             if options.swaps:
                 result["swapping"] = swaps(bench, versions, options, bar)
+                console.print_json(data=result)  # whatever becomes of the kills
             if options.kills:
                 result["killing"] = kills(bench, versions, options.kills, rate, bar)
         return result | {"minutes": round((time.monotonic() - began) / 60, 1)}
