@@ -16,6 +16,8 @@ WATCHED: tuple[Kind, ...] = (
 )
 """All but Secrets: to watch those would take the right to read every Secret."""
 
+_ASKED = ("uid", "generation", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
+
 
 @dataclass(frozen=True)
 class Key:
@@ -30,10 +32,15 @@ class Key:
 
 
 class Router:
-    """Turns an object into keys; remembers which versions a stack has, as its changes concern them too."""
+    """Turns an object into keys; remembers which versions a stack has, as its changes concern them too.
+
+    A stack's status concerns nobody: its own reconcile wrote it, and versions read its spec and its plan.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[tuple[str, str], set[str]] = {}
+        self._asked: dict[tuple[str, str], Any] = {}
+        """Of each stack, all but its status, as last seen."""
 
     def concerned(self, kind: Kind, body: Mapping[str, Any], deleted: bool) -> set[Key]:
         """Keys that are to be reconciled after a change of ``body``."""
@@ -41,7 +48,7 @@ class Router:
         namespace, name = metadata.get("namespace", ""), metadata["name"]
         labels = metadata.get("labels") or {}
         if kind == kinds.RECOMMENDER_STACK:
-            return self._of_stack(namespace, name)
+            return self._of_stack(namespace, name) if self._asks(body, deleted) else set()
         if kind == kinds.MODEL_VERSION:
             stack = (body.get("spec") or {}).get("stack", "")
             known = self._versions.setdefault((namespace, stack), set())
@@ -59,6 +66,20 @@ class Router:
             # A step's Job or pod changes its version, whose own change then concerns the stack.
             found |= self._of_stack(namespace, stack)
         return found
+
+    def _asks(self, stack: Mapping[str, Any], deleted: bool) -> bool:
+        """Whether somebody changed it, or it is new or gone; as GenerationChangedPredicate, and more.
+
+        https://pkg.go.dev/sigs.k8s.io/controller-runtime/pkg/predicate
+        """
+        metadata = stack["metadata"]
+        who = (metadata["namespace"], metadata["name"])
+        if deleted:
+            self._asked.pop(who, None)
+            return True
+        asked = {key: metadata.get(key) for key in _ASKED}
+        before, self._asked[who] = self._asked.get(who), asked
+        return asked != before
 
     def _of_stack(self, namespace: str, stack: str) -> set[Key]:
         versions: Iterable[str] = self._versions.get((namespace, stack), ())

@@ -23,6 +23,7 @@ from recstack_operator.lease import REQUEST_SECONDS, Election
 from recstack_operator.metrics import LEADER, QUEUE, ConditionGauge, Counted
 from recstack_operator.options import Options, parse
 from recstack_operator.queue import WorkQueue
+from recstack_operator.remembered import Remembered
 from recstack_operator.workers import Workers
 
 LOG = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Process:
         self._router, self._gauge = Router(), ConditionGauge()
         leases = KubernetesLeases(client, options.settings.operator_namespace, options.lease)
         self._election = Election(leases, options.identity)
-        writing = Counted(self._cluster, self._election.check)
-        self._workers = Workers(self._queue, writing, clock, options.settings)
+        self._remembered = Remembered(Counted(self._cluster, self._election.check))
+        self._workers = Workers(self._queue, self._remembered, clock, options.settings)
         self._audit = Audit(self._cluster, WATCHED, options.namespaces, time.monotonic)
         self._audited = False
 
@@ -110,6 +111,7 @@ class Process:
         self._mark(kind, body, deleted)
 
     def _mark(self, kind: Kind, body: Mapping[str, Any], deleted: bool) -> None:
+        self._remembered.told(kind, body, deleted)
         if kind in watches.OWN:
             self._gauge.show(kind, body, deleted)
         for key in self._router.concerned(kind, body, deleted):
@@ -118,7 +120,7 @@ class Process:
     async def _audit_for_ever(self) -> None:
         while True:
             done = await self._audit.look(self._mark)
-            self._audited = self._audited or done
+            self._audited = self._remembered.complete = self._audited or done
             await asyncio.sleep(PERIOD if done else RETRY)
 
 

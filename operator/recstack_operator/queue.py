@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
+REST = 0.5
+"""Seconds from when a key was last taken until it is ready again: a pass brings a burst of events, of its own
+writes most of all, and one more sees them all."""
 
 
 class Closed(Exception):
@@ -19,8 +22,9 @@ class Closed(Exception):
 class WorkQueue(Generic[K]):
     """Keys to work on. Not for use from several threads."""
 
-    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        self._jitter = jitter
+    def __init__(self, jitter: Callable[[], float] = random.random, rest: float = REST) -> None:
+        self._jitter, self._rest = jitter, rest
+        self._taken: dict[K, float] = {}
         self._ready: list[K] = []
         self._waiting: set[K] = set()
         self._working: set[K] = set()
@@ -40,10 +44,12 @@ class WorkQueue(Generic[K]):
             return
         if key in self._working:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.append(key)
-            self._changed.set()
+            return
+        left = self._taken.get(key, -self._rest) + self._rest - asyncio.get_running_loop().time()
+        if left > 0:
+            self.add_after(key, left)
+        else:
+            self._make_ready(key)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have ``key`` worked on in ``seconds`` at the latest; an earlier time that was asked for stays."""
@@ -81,7 +87,10 @@ class WorkQueue(Generic[K]):
             await self._changed.wait()
         if self._closed.is_set():
             raise Closed
+        now = asyncio.get_running_loop().time()
+        self._taken = {one: at for one, at in self._taken.items() if now - at < self._rest}
         key = self._ready.pop(0)
+        self._taken[key] = now
         self._waiting.discard(key)
         self._working.add(key)
         return key
@@ -107,4 +116,13 @@ class WorkQueue(Generic[K]):
 
     def _due(self, key: K) -> None:
         self._later.pop(key, None)
-        self.add(key)
+        if key in self._working:
+            self._again.add(key)
+        else:
+            self._make_ready(key)
+
+    def _make_ready(self, key: K) -> None:
+        if key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.append(key)
+            self._changed.set()

@@ -16,7 +16,7 @@ from recstack_controllers.recommenderstack import status
 from recstack_controllers.resources.stack import Stack
 from recstack_controllers.settings import Settings
 
-POLL = 2.0
+POLL = 1.0
 """Seconds between looks while pods load or drain: what they say of it is no event of the API server."""
 
 

@@ -5,7 +5,7 @@ from recstack_operator.queue import Closed, WorkQueue
 
 
 def queue() -> "WorkQueue[str]":
-    return WorkQueue(jitter=lambda: 0.5)
+    return WorkQueue(jitter=lambda: 0.5, rest=0)
 
 
 async def test_a_key_waits_once() -> None:
@@ -27,6 +27,24 @@ async def test_a_key_that_is_worked_on_comes_again_only_after_that() -> None:
     assert await keys.take() == "a"
     keys.done("a")
     assert len(keys) == 0
+
+
+async def test_a_burst_is_one_pass_after_a_rest() -> None:
+    keys: WorkQueue[str] = WorkQueue(rest=0.1)
+    began = asyncio.get_running_loop().time()
+    keys.add("a")
+    assert await keys.take() == "a"
+    keys.add("a")
+    keys.done("a")
+    for _ in range(3):
+        keys.add("a")
+    keys.add("b")
+    assert await keys.take() == "b"
+    assert await keys.take() == "a"
+    assert asyncio.get_running_loop().time() - began >= 0.09
+    keys.done("a")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(keys.take(), 0.15)
 
 
 async def test_delays_double_and_success_forgets_them() -> None:

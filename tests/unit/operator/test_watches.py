@@ -34,7 +34,24 @@ def test_a_stack_concerns_its_versions() -> None:
     stack = {"metadata": {"namespace": "shop", "name": "retail"}}
     assert router.concerned(kinds.RECOMMENDER_STACK, stack, False) == {STACK, VERSION}
     router.concerned(kinds.MODEL_VERSION, OWN, True)
+    assert router.concerned(kinds.RECOMMENDER_STACK, stack, True) == {STACK}
+
+
+def test_a_stacks_status_concerns_nobody() -> None:
+    router = Router()
+    metadata = {"namespace": "shop", "name": "retail", "uid": "1", "generation": 1}
+    stack: dict[str, Any] = {"metadata": metadata, "status": {"phase": "Loading"}}
     assert router.concerned(kinds.RECOMMENDER_STACK, stack, False) == {STACK}
+    assert router.concerned(kinds.RECOMMENDER_STACK, stack | {"status": {"phase": "Ready"}}, False) == set()
+    for asked in (
+        {"generation": 2},
+        {"generation": 2, "annotations": {"recstack.dev/x": "1"}},
+        {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"},
+    ):
+        changed = {"metadata": metadata | asked}
+        assert router.concerned(kinds.RECOMMENDER_STACK, changed, False) == {STACK}
+        assert router.concerned(kinds.RECOMMENDER_STACK, changed, False) == set()
+    assert router.concerned(kinds.RECOMMENDER_STACK, stack, True) == {STACK}
 
 
 async def test_a_watch_that_tells_nothing_is_found() -> None:

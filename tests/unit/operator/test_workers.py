@@ -23,7 +23,7 @@ class Recorded(WorkQueue[Key]):
     """A queue that remembers what was put off."""
 
     def __init__(self) -> None:
-        super().__init__(jitter=lambda: 0.5)
+        super().__init__(jitter=lambda: 0.5, rest=0)
         self.later: list[float] = []
 
     def add_after(self, key: Key, seconds: float) -> None:
