@@ -6,11 +6,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from recstack_triton_templates import low_priority
 from recstack_triton_templates.graph import split_name
 from recstack_triton_templates.render import model_name
 
-from recstack_gateway import artifacts, memory, metrics, repository
+from recstack_gateway import artifacts, low_priority, memory, metrics, repository
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.proof import measure, prove, read_probes
 from recstack_gateway.queue import Queue

@@ -4,8 +4,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from types import ModuleType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,11 +20,6 @@ def run(work: Callable[[], T]) -> T:
     """
     with ThreadPoolExecutor(1, initializer=_yield) as pool:
         return pool.submit(work).result()
-
-
-def module(name: str) -> ModuleType:
-    """Import a module: of a model that is loaded the greatest part by far."""
-    return run(lambda: import_module(name))
 
 
 def _yield() -> None:

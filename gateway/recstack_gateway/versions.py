@@ -7,6 +7,7 @@ a model ready whose process has died.
 
 import asyncio
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
@@ -33,6 +34,8 @@ REFUSE, RECREATE = "Refuse", "Recreate"
 GAVE_WAY = "it gave way to a version that has no room beside it"
 READY_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
+STAGGER_SECONDS = 1.0
+"""All pods hear of a plan at once; those of one node would load on the same processors at once."""
 LATE_CHECKS = 5
 """So many checks in a row may be late before a model counts as hung; a busy machine is no broken one."""
 
@@ -45,6 +48,7 @@ class Versions:
         read_repository: files of the ConfigMap named in a plan.
         models: folder shared with Triton.
         surge: that this pod was started for, see `Plan.surge`.
+        draw: in [0, 1), of the time that this pod waits before it loads beside a version that answers.
     """
 
     def __init__(
@@ -53,8 +57,9 @@ class Versions:
         read_repository: Callable[[str], Awaitable[dict[str, str]]],
         models: Path,
         surge: str = "",
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        self._surge = surge
+        self._surge, self._draw = surge, draw
         self._triton, self._loader = triton, Loader(triton, read_repository, models)
         self._held: dict[str, Version] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -286,6 +291,8 @@ class Versions:
         await self._loader.fetch(version)
         await self._require_room(version)
         version.enter(State.LOADING, version.message)
+        if self.route not in (None, version):
+            await asyncio.sleep(self._draw() * STAGGER_SECONDS)
         await self._loader.load(version)
         version.enter(State.PROVING)
         await self._loader.prove(version, self._measured(version))
@@ -366,6 +373,7 @@ class Versions:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await version.idle.wait()
+        await asyncio.sleep(self._draw() * STAGGER_SECONDS)
         if version.wanted:
             return self._wanted_again(version)
         while True:

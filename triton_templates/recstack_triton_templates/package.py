@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recstack_triton_templates import pacing
 from recstack_triton_templates.stages.context_preprocessor import ContextPreprocessor
 from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.stages.feast_item_lookup import ItemTable
@@ -155,6 +156,7 @@ def load(folder: Path, device: Device = Device.CPU) -> Package:
     made.check_items()
     for stage in ("context", "users", "user_transform", "context_transform", "query_tower", "ranker"):
         getattr(made, stage)
+        pacing.rest()
     return made
 
 

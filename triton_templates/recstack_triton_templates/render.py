@@ -28,11 +28,11 @@ _MODEL = '''"""%s"""
 import os
 import sys
 
-# The backend starts Python isolated: without this its PYTHONPATH does not count.
-sys.path.extend(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-from recstack_triton_templates import low_priority
+# The backend starts Python isolated: without this a PYTHONPATH does not count. The image needs none.
+sys.path.extend(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+from recstack_triton_templates import %s
 
-TritonPythonModel = low_priority.module("recstack_triton_templates.%s").TritonPythonModel
+TritonPythonModel = %s.TritonPythonModel
 '''
 _FUSED = "A recommendation; the code is the image's, the files beside this one decide what it serves."
 _PART = "A stage of a recommendation, the one that the model is named after; the code is the image's."
@@ -108,7 +108,7 @@ def _json(settings: ServingSettings) -> bytes:
 
 
 def _model(what: str, module: str) -> bytes:
-    return (_MODEL % (what, module)).encode()
+    return (_MODEL % (what, module, module)).encode()
 
 
 def _fused(name: str, settings: ServingSettings) -> bytes:

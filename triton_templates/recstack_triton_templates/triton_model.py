@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 import triton_python_backend_utils as triton  # given by the backend's stub
 
-from recstack_triton_templates import low_priority, package
+from recstack_triton_templates import pacing, package
 from recstack_triton_templates.graph import REPLY, REQUEST, TIMES
 from recstack_triton_templates.recommender import Recommender, Run
 from recstack_triton_templates.triton_place import items, online, place, trending
@@ -22,7 +22,7 @@ class TritonPythonModel:
         """Load the package behind the link beside the model file."""
         faiss.omp_set_num_threads(1)  # one request at a time; more threads only take each other's core
         here = place(args)
-        loaded = low_priority.run(lambda: package.load(here.package, here.device))
+        loaded = package.load(here.package, here.device)
         triton.Logger.log_info(f"{args['model_name']}: networks run on {loaded.ranker.provider}")
         self._items = items(here, loaded, triton.Logger.log_warn)
         self._recommender = Recommender(
@@ -33,6 +33,7 @@ class TritonPythonModel:
             items=self._items,
             trending=trending(here),
         )
+        pacing.end()
 
     def finalize(self) -> None:
         """End what runs beside."""

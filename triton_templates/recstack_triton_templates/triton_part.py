@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton  # given by the backend's stub
 
-from recstack_triton_templates import low_priority
+from recstack_triton_templates import pacing
 from recstack_triton_templates.graph import STAGES, part_name
 from recstack_triton_templates.package import Package
 from recstack_triton_templates.parts import Parts
@@ -35,7 +35,8 @@ class TritonPythonModel:
             items=self._items,
             trending=trending(here),
         )
-        low_priority.run(lambda: parts.warm(here.stage))
+        parts.warm(here.stage)
+        pacing.end()
         self._call = partial(parts.run, here.stage)
 
     def finalize(self) -> None:

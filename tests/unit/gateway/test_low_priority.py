@@ -4,7 +4,7 @@ import os
 import threading
 
 import pytest
-from recstack_triton_templates import low_priority
+from recstack_gateway import low_priority
 
 
 def _niceness() -> int:
@@ -18,5 +18,8 @@ def test_only_the_work_is_low() -> None:
 
 
 def test_an_error_is_the_callers() -> None:
-    with pytest.raises(ModuleNotFoundError, match="nothing_of_the_kind"):
-        low_priority.module("nothing_of_the_kind")
+    def fail() -> None:
+        raise KeyError("nothing of the kind")
+
+    with pytest.raises(KeyError, match="nothing of the kind"):
+        low_priority.run(fail)

@@ -85,6 +85,10 @@ class FakeTriton:
         self.calls.append(call)
 
 
+def at_once() -> float:
+    return 0.0
+
+
 class World:
     """A pod's versions with what is around them."""
 
@@ -92,7 +96,7 @@ class World:
         self.folder, self.artifacts = folder, folder / "artifacts"
         self.triton = FakeTriton(folder / "models" / "repository")
         self.settings = ServingSettings()
-        self.versions = Versions(self.triton, self._repository, folder / "models")
+        self.versions = Versions(self.triton, self._repository, folder / "models", draw=at_once)
         self._generation = 0
 
     async def _repository(self, name: str) -> dict[str, str]:
@@ -104,7 +108,7 @@ class World:
 
     def join(self, surge: str) -> None:
         """Be a pod that was started for this surge."""
-        self.versions = Versions(self.triton, self._repository, self.folder / "models", surge)
+        self.versions = Versions(self.triton, self._repository, self.folder / "models", surge, at_once)
 
     def plan(self, live: str | None, digests: dict[str, str], drain: tuple[str, ...] = ()) -> Plan:
         self._generation += 1

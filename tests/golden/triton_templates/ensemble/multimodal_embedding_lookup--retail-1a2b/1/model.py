@@ -3,8 +3,8 @@
 import os
 import sys
 
-# The backend starts Python isolated: without this its PYTHONPATH does not count.
-sys.path.extend(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-from recstack_triton_templates import low_priority
+# The backend starts Python isolated: without this a PYTHONPATH does not count. The image needs none.
+sys.path.extend(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+from recstack_triton_templates import triton_part
 
-TritonPythonModel = low_priority.module("recstack_triton_templates.triton_part").TritonPythonModel
+TritonPythonModel = triton_part.TritonPythonModel
