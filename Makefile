@@ -67,8 +67,8 @@ training: $(TRAINING)/.done  ## The training steps with real Merlin
 feast: $(FEAST)/.done programs  ## The feature store's commands with the real Feast and a real Valkey
 	@echo "==> feature store"; $(FEAST)/bin/python -m pytest training_images/feast/tests
 
-serving: $(SERVING)/.done $(FEAST)/.done  ## Stages and gateway with a real Triton, a real Valkey and the real Feast
-	@echo "==> serving"; FEAST_PYTHON=$(FEAST)/bin/python $(SERVING)/bin/python -m pytest tests/serving
+serving: $(SERVING)/.done $(FEAST)/.done $(TRAINING)/.done  ## Stages and gateway with the real Triton, Valkey, Feast and NVTabular
+	@echo "==> serving"; FEAST_PYTHON=$(FEAST)/bin/python MERLIN_PYTHON=$(TRAINING)/bin/python $(SERVING)/bin/python -m pytest tests/serving
 
 programs: install  ## Build Kubernetes and its companions from their Go modules (cached)
 	@echo "==> programs"; $(PY) -m recstack_lab.cli build-programs > /dev/null

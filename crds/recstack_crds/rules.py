@@ -134,6 +134,10 @@ RULES: Mapping[type[ApiModel], tuple[Rule, ...]] = {
             "boundaries must rise",
         ),
         _rule(
+            "(self.op == 'LambdaOp') == has(self.function)",
+            "LambdaOp, and only it, needs function, module:function of the training image",
+        ),
+        _rule(
             f"(self.op == 'Clip') == ({_count('min', 'max')} > 0)",
             "Clip needs min, max or both, and no other operator takes them",
         ),

@@ -58,6 +58,11 @@ def pull(artifacts: str, digest: str, packages: Path, wanted: Collection[str] | 
     return target
 
 
+def needs_nvtabular(folder: Path) -> bool:
+    """Whether a package that was pulled has operators that are not compiled."""
+    return bool(json.loads((folder / MANIFEST).read_bytes()).get("nvtabular"))
+
+
 def size(folder: Path) -> int:
     """Bytes of a package on disk."""
     return sum(path.stat().st_size for path in folder.iterdir())

@@ -30,12 +30,19 @@ class Loader:
         triton: beside this gateway.
         read_repository: files of the ConfigMap named in a plan.
         models: folder shared with Triton.
+        nvtabular: whether operators that are not compiled can be run here.
     """
 
     def __init__(
-        self, triton: Triton, read_repository: Callable[[str], Awaitable[dict[str, str]]], models: Path
+        self,
+        triton: Triton,
+        read_repository: Callable[[str], Awaitable[dict[str, str]]],
+        models: Path,
+        *,
+        nvtabular: bool = False,
     ) -> None:
         self._triton, self._read_repository = triton, read_repository
+        self._nvtabular = nvtabular
         self._packages, self._repository = models / "packages", models / "repository"
         self._memory = models / MEMORY_FILE
 
@@ -53,6 +60,8 @@ class Loader:
         planned = version.planned
         pull = partial(artifacts.pull, planned.artifacts, planned.digest, self._packages)
         folder = await asyncio.to_thread(low_priority.run, pull)
+        if artifacts.needs_nvtabular(folder) and not self._nvtabular:
+            raise Unavailable("it needs NVTabular, which this pod has not; one that has it takes its place")
         version.probes = read_probes(folder)
         if not repository.written(self._repository, planned.name, planned.repo):
             files = repository.decode(await self._read_repository(planned.repo))

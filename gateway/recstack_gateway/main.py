@@ -27,7 +27,9 @@ async def serve(settings: Settings) -> None:
     triton = GrpcTriton(f"127.0.0.1:{settings.triton_grpc_port}", telemetry)
     client = AsyncClient()
     configmaps = ClusterConfigMaps(client, settings.namespace)
-    versions = Versions(triton, configmaps.binary, settings.models, settings.surge)
+    versions = Versions(
+        triton, configmaps.binary, settings.models, settings.surge, nvtabular=settings.nvtabular
+    )
     events = EventWriter(settings.valkey_url, settings.scope) if settings.valkey_url else None
     plans = asyncio.create_task(
         PlanSource(configmaps, settings.plan_name, settings.plan_file, versions.take).run()

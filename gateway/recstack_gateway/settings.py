@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recstack_triton_templates.stages.nvtabular import SOCKET
+
 PLAN_KEY = "plan.json"
 MEMORY_FILE = "memory.json"
 
@@ -29,6 +31,8 @@ class Settings:
     triton_metrics_port: int
     surge: str = ""
     """Of which surge this pod is, see `Plan.surge`."""
+    nvtabular: bool = False
+    """Whether this pod has NVTabular, for operators that are not compiled."""
 
     @property
     def repository(self) -> Path:
@@ -74,4 +78,5 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         triton_http_port=int(environment.get("TRITON_HTTP_PORT", "8000")),
         triton_metrics_port=int(environment.get("TRITON_METRICS_PORT", "8002")),
         surge=environment.get("RECSTACK_SURGE", ""),
+        nvtabular=bool(environment.get(SOCKET)),
     )

@@ -49,6 +49,7 @@ class Versions:
         models: folder shared with Triton.
         surge: that this pod was started for, see `Plan.surge`.
         draw: in [0, 1), of the time that this pod waits before it loads beside a version that answers.
+        nvtabular: whether operators that are not compiled can be run here.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Versions:
         models: Path,
         surge: str = "",
         draw: Callable[[], float] = random.random,
+        *,
+        nvtabular: bool = False,
     ) -> None:
         self._surge, self._draw = surge, draw
-        self._triton, self._loader = triton, Loader(triton, read_repository, models)
+        self._triton, self._loader = triton, Loader(triton, read_repository, models, nvtabular=nvtabular)
         self._held: dict[str, Version] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()

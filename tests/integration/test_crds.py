@@ -100,6 +100,18 @@ BAD: dict[str, tuple[Thing, str]] = {
         user(feature("a", op("Normalize", max=1))),
         "Clip needs min, max or both, and no other operator takes them",
     ),
+    "a function's operator without function": (
+        user(feature("a", op("LambdaOp"))),
+        "LambdaOp, and only it, needs function",
+    ),
+    "a function of another operator": (
+        user(feature("a", op("Normalize", function="numpy:cbrt"))),
+        "LambdaOp, and only it, needs function",
+    ),
+    "a function that is none": (
+        user(feature("a", op("LambdaOp", function="numpy.cbrt(x)"))),
+        "should match",
+    ),
     "a filling without value": (user(feature("a", op("FillMissing"))), "FillMissing needs value"),
     "a value of another operator": (
         user(feature("a", op("Clip", min=0, value=1))),

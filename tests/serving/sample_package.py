@@ -5,6 +5,7 @@ The probe's answers come from plain NumPy, so that they check the stages and the
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,11 +96,27 @@ FILMS = Schema(
 )
 ILLUSTRATED = replace(RETAIL, embeddings=(("words", 6), ("look", 3)))
 """Retail with vectors of pictures and texts, in an order that is not the alphabet's."""
+ROOT = "nvtabular/age_root.1"
+BESIDE = replace(
+    RETAIL,
+    user=(
+        *RETAIL.user,
+        Feature(
+            "age_root",
+            "age",
+            ({"op": "FillMissing", "value": 27.0}, {"op": "NVTabular", "workflow": ROOT}),
+            mean=27.0,
+        ),
+    ),
+)
+"""Retail with an operator that is not compiled."""
 DIM = 8
 
 
 def _number(op: dict[str, Any], raw: float) -> float:
     angle = 2 * np.pi * (int(raw) // 3600 % 24) / 24
+    if op["op"] == "NVTabular":
+        return float(np.float32(np.cbrt(raw)))
     if op["op"] == "Normalize":
         return float((raw - op["mean"]) / op["std"])
     if op["op"] == "FillMissing":
@@ -206,11 +223,16 @@ class SamplePackage:
         null = {column for column, mask in self.nulls.items() if mask[row]}
         return {column: values[row].item() for column, values in self.users.items() if column not in null}
 
-    def write(self, artifacts: Path, version: str = "sample") -> str:
-        """Publish under ``<artifacts>/packages/<hex>``; returns the digest, ``sha256:<hex>``."""
+    def write(self, artifacts: Path, version: str = "sample", operators: Path | None = None) -> str:
+        """Publish under ``<artifacts>/packages/<hex>``; returns the digest, ``sha256:<hex>``.
+
+        ``operators``: folder with workflows for what is not compiled.
+        """
         schema = self.schema
         folder = artifacts / f"writing-{version}"
         folder.mkdir(parents=True)
+        if operators is not None:
+            shutil.copytree(operators, folder, dirs_exist_ok=True)
         compiled = {f.name: f.transform() for f in (*schema.user, *schema.item, *schema.context)}
         (folder / "transforms.json").write_text(json.dumps(compiled))
         np.savez(folder / "vocab.npz", **self.vocabularies)
@@ -252,6 +274,11 @@ class SamplePackage:
             **(
                 {"embeddings": [{"name": n, "dim": w} for n, w in schema.embeddings]}
                 if schema.embeddings
+                else {}
+            ),
+            **(
+                {"nvtabular": [{"feature": "age_root", "operator": "LambdaOp numpy:cbrt"}]}
+                if operators
                 else {}
             ),
             "retrieval": {"dim": DIM, "items": schema.items},

@@ -38,6 +38,8 @@ class World:
 
     skew: list[Manifest] = field(default_factory=list)
     """What features steps tell of logged values."""
+    not_compiled: list[Manifest] = field(default_factory=list)
+    """What they tell of operators that NVTabular runs."""
     found: Findings | None = None
     """What a look at the data finds."""
 
@@ -113,7 +115,7 @@ class World:
                 days = self.cluster.find("ModelVersion", version)["spec"].get("days") or WINDOW
                 result["window"] = WINDOW | {"last": days["last"]}
             if step == Step.FEATURES:
-                result["skew"] = self.skew
+                result |= {"skew": self.skew, "notCompiled": self.not_compiled}
             if step == Step.EVALUATE:
                 result |= {"metrics": METRICS, "gates": self.told_gates}
             if step == Step.EMBED:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recstack_triton_templates import pacing
+from recstack_triton_templates.stages import nvtabular, transforms
 from recstack_triton_templates.stages.context_preprocessor import ContextPreprocessor
 from recstack_triton_templates.stages.device import Device
 from recstack_triton_templates.stages.feast_item_lookup import ItemTable
@@ -43,7 +44,13 @@ class Package:
 
     @cached_property
     def _compiled(self) -> Any:
-        return _json(self._folder / "transforms.json")
+        compiled = _json(self._folder / "transforms.json")
+        workflows = transforms.not_compiled(compiled)
+        if not workflows:
+            return compiled
+        there = nvtabular.beside(self._folder)
+        there.wait(workflows)
+        return transforms.bound(compiled, there)
 
     @cached_property
     def _vocabularies(self) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from recstack_controllers.kit.errors import Stalled
 from recstack_controllers.modelversion import gating, results
 from recstack_controllers.modelversion.results import JobState
 from recstack_controllers.modelversion.run import POLL, Run
-from recstack_controllers.modelversion.status import set_steps
+from recstack_controllers.modelversion.status import compiled, set_steps
 from recstack_controllers.resources import configmaps
 from recstack_controllers.resources import job as builders
 from recstack_controllers.resources.configmaps import read_plan
@@ -129,6 +129,8 @@ async def _succeed(run: Run, step: Step, job: str, result: results.StepResult, w
         run.metrics |= {name: float(f"{value:.6g}") for name, value in result.metrics.items()}
     run.window = result.window or run.window
     run.skew = result.skew or run.skew
+    if step is Step.FEATURES:
+        run.set("Compiled", *compiled(result.not_compiled))
     if step is Step.EVALUATE:
         run.verdicts = list(result.gates)
     run.package = result.package or run.package

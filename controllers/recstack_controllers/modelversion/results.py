@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from recstack_crds.v1alpha1.modelversion import Days, Findings, GateVerdict, Skew
+from recstack_crds.v1alpha1.modelversion import Days, Findings, GateVerdict, NotCompiled, Skew
 
 from recstack_controllers.kit.clock import parse
 from recstack_controllers.kit.cluster import Manifest
@@ -48,6 +48,7 @@ class StepResult(BaseModel):
     window: Days | None = None
     check: Findings | None = None
     skew: list[Skew] = []
+    not_compiled: list[NotCompiled] = []
 
 
 class StepError(BaseModel):

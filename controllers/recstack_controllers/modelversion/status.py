@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recstack_crds.v1alpha1.models import Gate
-from recstack_crds.v1alpha1.modelversion import GateVerdict, StepStatus
+from recstack_crds.v1alpha1.modelversion import GateVerdict, NotCompiled, StepStatus
 from recstack_crds.v1alpha1.rollout import RolledBack
 
 from recstack_controllers.kit import names
@@ -12,7 +12,8 @@ from recstack_controllers.kit.conditions import Conditions, State
 from recstack_controllers.resources.steps import CONTRACTS
 
 ORDER = (
-    "DataReady", "Trained", "Evaluated", "Packaged", "Loaded", "Live", "Ready", "Reconciling", "Stalled",
+    "DataReady", "Compiled", "Trained", "Evaluated", "Packaged", "Loaded", "Live",
+    "Ready", "Reconciling", "Stalled",
 )  # fmt: skip
 BY_STEP = {step: contract.condition for step, contract in CONTRACTS.items()}
 DONE = {
@@ -65,6 +66,15 @@ def _by_metric(gate: Gate, metrics: Mapping[str, float]) -> GateVerdict:
         metric=gate.metric, slice=gate.slice or "all", value=got, threshold=threshold,
         passed=reason == "Passed", reason=reason,
     )  # fmt: skip
+
+
+def compiled(others: Sequence[NotCompiled]) -> tuple[State, str, str]:
+    """Condition Compiled of a version whose features were fitted; ``others`` are what NVTabular runs."""
+    if not others:
+        return State.TRUE, "Compiled", "Every feature is look-ups and arithmetic in the serving pods."
+    told = ", ".join(f"{one.feature} ({one.operator})" for one in others)
+    text = f"NVTabular runs beside the models for {told}: a new value takes some milliseconds more."
+    return State.FALSE, "NVTabular", text
 
 
 def missed(found: Sequence[GateVerdict]) -> str:

@@ -42,12 +42,21 @@ async def serve(run: Run, stack: Stack, seen: Observed, plan: configmaps.Plan, c
         run.conditions.remove("AutoscalingReady")
     begun = plan.surge or surge.started(seen.deployment)
     made = await run.apply(
-        kinds.DEPLOYMENT, serving.deployment(stack, credentials, online=run.online, surge=begun)
+        kinds.DEPLOYMENT,
+        serving.deployment(
+            stack, credentials, online=run.online, surge=begun, nvtabular=_nvtabular(seen, plan)
+        ),
     )
     await run.apply(kinds.SERVICE, serving.service(stack))
     await run.apply(kinds.DISRUPTION_BUDGET, disruption.budget(stack))
     telling.pods(run, seen, made)
     run.fields["endpoint"] = serving.endpoint(stack)
+
+
+def _nvtabular(seen: Observed, plan: configmaps.Plan) -> bool:
+    """Whether a version that pods hold, or are to hold, has operators that are not compiled."""
+    planned = {one.name for one in plan.versions}
+    return any(one.name in planned and one.is_false("Compiled") for one in seen.known)
 
 
 async def work_off_events(run: Run, stack: Stack, seen: Observed, credentials: str) -> None:

@@ -49,6 +49,11 @@ class Known:
         found = self.conditions.get(type)
         return found is not None and found.status == State.TRUE
 
+    def is_false(self, type: str) -> bool:
+        """Whether a condition is False."""
+        found = self.conditions.get(type)
+        return found is not None and found.status == State.FALSE
+
     @property
     def in_training(self) -> bool:
         """Neither packaged, nor stalled, nor put aside for another."""

@@ -16,12 +16,19 @@ SURGE = "RECSTACK_SURGE"
 """Variable of the surge that a pod was started for."""
 
 
-def deployment(stack: Stack, credentials_version: str, *, online: bool = True, surge: str = "") -> Manifest:
+NVTABULAR_SOCKET = f"{MODELS_PATH}/nvtabular.sock"
+NVTABULAR_MEMORY = "1Gi"
+
+
+def deployment(
+    stack: Stack, credentials_version: str, *, online: bool = True, surge: str = "", nvtabular: bool = False
+) -> Manifest:
     """Deployment of the pods.
 
     ``credentials_version`` is the resourceVersion of the Valkey credentials, and the serving settings are
     hashed: a change of either replaces pods, which read both only when they start. ``online``: there are
     features in the feature store, if one is declared. ``surge``: another one replaces pods too.
+    ``nvtabular``: a planned version has operators that are not compiled, so each pod has NVTabular.
     """
     spec = stack.spec.serving
     settings = spec.model_dump(mode="json", by_alias=True, exclude={"replicas", "gpus", "cpu", "memory"})
@@ -50,7 +57,11 @@ def deployment(stack: Stack, credentials_version: str, *, online: bool = True, s
                     "automountServiceAccountToken": True,
                     **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 30,
-                    "containers": [_triton(stack), _gateway(stack, surge)],
+                    "containers": [
+                        _triton(stack, nvtabular),
+                        _gateway(stack, surge, nvtabular),
+                        *([_nvtabular(stack)] if nvtabular else []),
+                    ],
                     "volumes": _volumes(stack),
                 },
             },
@@ -71,10 +82,10 @@ def _container(stack: Stack, name: str, module: str) -> Manifest:
     }
 
 
-def _triton(stack: Stack) -> Manifest:
+def _triton(stack: Stack, nvtabular: bool) -> Manifest:
     spec = stack.spec.serving
     return _container(stack, "triton", "triton_server") | {
-        "env": _environment(stack),
+        "env": _environment(stack, nvtabular),
         "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
         # Told to stop, Triton unloads at once, and its gateway answers on until callers are elsewhere.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}},
@@ -86,10 +97,27 @@ def _triton(stack: Stack) -> Manifest:
     }
 
 
-def _gateway(stack: Stack, surge: str) -> Manifest:
+def _nvtabular(stack: Stack) -> Manifest:
+    """NVTabular, of the image that fitted the workflows, as a function that is declared is in no other."""
+    return _container(stack, "nvtabular", "") | {
+        "image": stack.settings.images.training,
+        "command": ["python", "-m", "recstack_training.beside", NVTABULAR_SOCKET],
+        # Libraries write caches below HOME, and the image's user has none of its own.
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "resources": pods.resources("100m", NVTABULAR_MEMORY, 0),
+        # As Triton: models that answer on need it.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}},
+        "volumeMounts": [
+            {"name": "models", "mountPath": MODELS_PATH},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _gateway(stack: Stack, surge: str, nvtabular: bool) -> Manifest:
     return _container(stack, "gateway", "main") | {
         "env": [
-            *_environment(stack),
+            *_environment(stack, nvtabular),
             {"name": "ARTIFACTS", "value": stack.artifacts_uri},
             *pods.s3_environment(stack.artifacts_s3),
             *_tracing(stack),
@@ -103,9 +131,13 @@ def _gateway(stack: Stack, surge: str) -> Manifest:
     }
 
 
-def _environment(stack: Stack) -> list[Manifest]:
+def _environment(stack: Stack, nvtabular: bool) -> list[Manifest]:
     """What both containers are told: the models read what users saw, the gateway writes it."""
-    return [*pods.stack_environment(stack.namespace, stack.name), valkey.url_environment(stack)]
+    return [
+        *pods.stack_environment(stack.namespace, stack.name),
+        valkey.url_environment(stack),
+        *([{"name": "NVTABULAR_SOCKET", "value": NVTABULAR_SOCKET}] if nvtabular else []),
+    ]
 
 
 def _tracing(stack: Stack) -> list[Manifest]:

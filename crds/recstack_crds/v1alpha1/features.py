@@ -1,6 +1,6 @@
 """``spec.features``: the declared columns and their operators.
 
-The operators are those of NVTabular that recstack compiles for serving; a feature is a chain of them
+The operators are those of NVTabular; all but LambdaOp are compiled for serving. A feature is a chain of them
 over one source column. Nothing of retail is known outside of the defaults.
 """
 
@@ -27,6 +27,7 @@ class Op(StrEnum):
     NORMALIZE_MIN_MAX = "NormalizeMinMax"
     FILL_MISSING = "FillMissing"
     HASH_BUCKET = "HashBucket"
+    LAMBDA = "LambdaOp"
     HOUR_SIN = "HourSin"
     HOUR_COS = "HourCos"
     WEEKDAY_SIN = "WeekdaySin"
@@ -47,6 +48,13 @@ class Operator(ApiModel):
     )
     num_buckets: int | None = Field(
         None, ge=2, le=10_000_000, description="HashBucket only: number of codes that values are spread over."
+    )
+    function: str | None = Field(
+        None,
+        max_length=200,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
+        description="LambdaOp only: module:function of the training image, from a series of numbers to one "
+        "of as many, each of its own value alone. Not compiled: NVTabular runs it beside the model.",
     )
 
 

@@ -97,6 +97,13 @@ class StepStatus(ApiModel):
     wall_seconds: float | None = Field(None, description="From the Job's creation to its end, seconds.")
 
 
+class NotCompiled(ApiModel):
+    """A feature's operator that NVTabular runs where the version is served."""
+
+    feature: str = Field(description="Feature.")
+    operator: str = Field(description="Its operator.")
+
+
 class Baseline(ApiModel):
     """What a candidate is compared with; both empty: no version was live."""
 

@@ -152,6 +152,7 @@ BUILDERS: dict[str, Callable[[], Manifest | None]] = {
     "role": lambda: access.role(DEFAULT),
     "role-binding": lambda: access.role_binding(DEFAULT),
     "deployment": lambda: serving.deployment(DEFAULT, "1"),
+    "deployment-nvtabular": lambda: serving.deployment(DEFAULT, "1", nvtabular=True),
     "deployment-full": lambda: serving.deployment(FULL, "1"),
     "service": lambda: serving.service(DEFAULT),
     "disruption-budget": lambda: disruption.budget(DEFAULT),

@@ -16,6 +16,7 @@ from recstack_training.context import Context
 from recstack_training.dataset import arrays
 from recstack_training.joins import day
 from recstack_training.reuse import encode
+from recstack_training.served import here
 from recstack_training.source import resolve
 from recstack_training.tables import all_days, sha256
 
@@ -46,7 +47,7 @@ def indices(ctx: Context, path: Path) -> dict[str, float]:
     parts = ctx.folder("features") / PARTS
     if not (parts / drift.PART).is_file():
         return {}
-    compiled, vocabularies = json.loads((parts / "transforms.json").read_text()), arrays(parts / "vocab.npz")
+    compiled, vocabularies = here(parts / "transforms.json"), arrays(parts / "vocab.npz")
     users, items = arrays(parts / "users.npz"), arrays(parts / "items.npz")
     user_ids, item_ids = users.pop("__id__"), items.pop("__id__")
     events, _ = day(path, ctx, user_ids, item_ids)

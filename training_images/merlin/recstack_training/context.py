@@ -22,7 +22,8 @@ class Made:
     """What a step's module gives back: numbers by name, a package's digest, verdicts of gates as JSON.
 
     ``gates``: of the evaluation only; ``window``: the days that the version is made of, of ingest only;
-    ``skew``: of a fine-tune's features only.
+    ``skew``: of a fine-tune's features only; ``not_compiled``: features and their operators that NVTabular
+    runs where the version is served, of features only.
     """
 
     metrics: dict[str, float]
@@ -30,6 +31,7 @@ class Made:
     gates: tuple[dict[str, Any], ...] = ()
     window: dict[str, str] | None = None
     skew: tuple[dict[str, Any], ...] = ()
+    not_compiled: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class StepResult:
             **({"gates": list(self.made.gates)} if self.made.gates else {}),
             **({"window": self.made.window} if self.made.window else {}),
             **({"skew": list(self.made.skew)} if self.made.skew else {}),
+            **({"notCompiled": list(self.made.not_compiled)} if self.made.not_compiled else {}),
         }
 
     @classmethod
@@ -61,6 +64,7 @@ class StepResult:
             tuple(value.get("gates", ())),
             value.get("window"),
             tuple(value.get("skew", ())),
+            tuple(value.get("notCompiled", ())),
         )
         return cls(value["step"], value["computeSeconds"], made)
 

@@ -26,9 +26,10 @@ from recstack_training.errors import BadInput
 from recstack_training.joins import day, derive, rows_of, save_histograms, save_log, save_offline, table
 from recstack_training.logged import Logged, as_json, behavioural, read
 from recstack_training.parents import LOGGED, Parent
+from recstack_training.served import here
 from recstack_training.steps.ingest import found
 
-TAKEN = ("transforms.json", "vocab.npz", "items.npz", "titles.json", "workflows/")
+TAKEN = ("transforms.json", "vocab.npz", "items.npz", "titles.json", "workflows/", "nvtabular/")
 
 
 def encode(
@@ -86,10 +87,7 @@ def run(ctx: Context, parent: Parent, folder: Path) -> Made:
     parts = folder / PARTS
     parts.mkdir()
     parent.take(TAKEN, parts)
-    compiled, vocabularies = (
-        json.loads(parent.part("transforms.json").read_text()),
-        arrays(parent.part("vocab.npz")),
-    )
+    compiled, vocabularies = here(parts / "transforms.json"), arrays(parent.part("vocab.npz"))
     files, tables, features = found(ctx), ctx.recipe.data.tables, ctx.recipe.features
     plain = [f for f in features.user if not f.most_frequent]
     users = table(files.users, tables.users.id, [f.column for f in plain])
@@ -145,6 +143,7 @@ def run(ctx: Context, parent: Parent, folder: Path) -> Made:
             "loggedRows": len(values.user),
         },
         skew=tuple(as_json(skew)),
+        not_compiled=tuple(parent.manifest.get("nvtabular", ())),
     )
 
 

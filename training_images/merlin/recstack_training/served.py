@@ -1,4 +1,5 @@
-"""A bundle as a serving pod uses it: compiled transforms, ONNX networks, FAISS index. No Keras, no NVTabular.
+"""A bundle as a serving pod uses it: compiled transforms, ONNX networks, FAISS index. No Keras; NVTabular for
+what is not compiled only.
 
 Evaluation and the probe's answers come from here, so that what is measured is what will be served.
 """
@@ -7,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +46,7 @@ class Bundle:
     def __init__(self, files: Mapping[str, Path], recipe: Recipe, threads: int = 0) -> None:
         """Open them; ``threads`` is ONNX Runtime's, 0 means one a core."""
         self._features = recipe.features
-        self._transforms = json.loads(files["transforms.json"].read_text())
+        self._transforms = here(files["transforms.json"])
         self._vocabularies = arrays(files["vocab.npz"])
         users = arrays(files["users.npz"])
         self._user_ids: Ints = users.pop("__id__")
@@ -124,6 +126,16 @@ class Bundle:
         # Stable: items of equal score stay in the order that retrieval found them.
         order = np.argsort(-scores, axis=1, kind="stable")
         return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def here(path: Path) -> dict[str, Any]:
+    """``transforms.json``; what of it is not compiled NVTabular runs in this process."""
+    compiled: dict[str, Any] = json.loads(path.read_text())
+    if not transforms.not_compiled(compiled):
+        return compiled
+    from recstack_training import operators  # seconds of imports, and seldom needed
+
+    return transforms.bound(compiled, operators.operator_in(path.parent))
 
 
 def slices(total: int, size: int) -> Iterator[slice]:

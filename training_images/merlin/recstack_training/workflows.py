@@ -13,6 +13,7 @@ from recstack_crds.v1alpha1.features import Feature, Op
 from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.transforms import FIRST, OUT_OF_VOCABULARY, TIME, Array
 
+from recstack_training import lambdas
 from recstack_training.errors import BadInput
 from recstack_training.merlin_tf import dataset, on_cpu
 
@@ -22,7 +23,11 @@ with warnings.catch_warnings():
     import nvtabular as nvt
 
 
-NUMERIC = frozenset({Op.NORMALIZE, Op.LOG, Op.BUCKETIZE, Op.CLIP, Op.NORMALIZE_MIN_MAX, Op.FILL_MISSING})
+NUMERIC = frozenset(
+    {Op.NORMALIZE, Op.LOG, Op.BUCKETIZE, Op.CLIP, Op.NORMALIZE_MIN_MAX, Op.FILL_MISSING, Op.LAMBDA}
+)
+ALONE = 20
+"""Rows that an operator which is not compiled is tried with one by one."""
 
 
 def is_category(feature: Feature) -> bool:
@@ -71,6 +76,10 @@ def _operator(feature: Feature, index: int, out_path: Path, text: bool) -> Any:
             made = nvt.ops.Clip(min_value=operator.min, max_value=operator.max)
         case Op.BUCKETIZE:
             made = nvt.ops.Bucketize({feature.name: operator.boundaries})
+        case Op.LAMBDA if operator.function:
+            made = nvt.ops.LambdaOp(
+                lambdas.tried(feature, operator.function), label="LambdaOp", dtype=np.float32
+            )
         case Op.HASH_BUCKET if operator.num_buckets:
             function = HashBucket(feature.name, operator.num_buckets, text)
             made = nvt.ops.LambdaOp(function, label="HashBucket", dtype=np.int64)
@@ -138,6 +147,11 @@ def prove(feature: Feature, compiled: dict[str, Any], vocabularies: dict[str, Ar
         BadInput: it does not; such a version must not be served.
     """
     got = transforms.apply(compiled, raw, vocabularies)
+    if transforms.not_compiled({feature.name: compiled}):
+        # A few by themselves: a function that looks at other rows would serve something else than it trained.
+        few = np.linspace(0, len(raw) - 1, min(len(raw), ALONE)).astype(int)
+        for row in few:
+            got[row] = transforms.apply(compiled, raw[row : row + 1], vocabularies)[0]
     same = got == expected if got.dtype.kind == "i" else np.isclose(got, expected, 1e-5, 1e-5, equal_nan=True)
     if not same.all():
         first = int(np.flatnonzero(~same)[0])
@@ -145,9 +159,17 @@ def prove(feature: Feature, compiled: dict[str, Any], vocabularies: dict[str, Ar
             "NotCompiled",
             f"{feature.name}: serving would differ from the NVTabular workflow in {(~same).sum()} of "
             f"{len(raw)} rows, first of {raw[first]!r}: {got[first]}, expected {expected[first]}; "
-            "change its operators.",
+            "change its operators, or a LambdaOp's function, whose result may depend on the value alone.",
             column=feature.column,
         )
+
+
+def of_operator(column: str, feature: Feature, index: int) -> Any:
+    """A workflow of one operator that is not fitted, from ``column`` to ``column``."""
+    workflow = nvt.Workflow([column] >> _operator(feature, index, Path(), False))
+    with on_cpu():
+        workflow.fit(dataset(pd.DataFrame({column: [0.0]})))
+    return workflow
 
 
 def load(path: Path) -> Any:
@@ -198,22 +220,37 @@ def size(feature: Feature, arrays: dict[str, Array]) -> int:
     return FIRST + (buckets if buckets else len(next(a for n, a in arrays.items() if n.endswith(".codes"))))
 
 
+def _declared(feature: Feature, index: int) -> dict[str, Any]:
+    """What of an operator's entry is declared, not fitted."""
+    operator = feature.ops[index]
+    match operator.op:
+        case Op.LAMBDA:
+            return {"op": transforms.NOT_COMPILED, "workflow": lambdas.place(feature, index)}
+        case Op.BUCKETIZE:
+            more: dict[str, Any] = {"boundaries": operator.boundaries}
+        case Op.FILL_MISSING:
+            more = {"value": operator.value}
+        case Op.CLIP:
+            more = {"min": operator.min, "max": operator.max}
+        case _:
+            more = {}
+    return {"op": operator.op.value, **more}
+
+
 def compile_feature(
     workflow: Any, feature: Feature, means: dict[str, float]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """One entry of ``transforms.json`` and the vocabulary arrays that it refers to."""
     arrays: dict[str, Array] = {}
     ops: list[dict[str, Any]] = []
-    for operator in feature.ops:
-        entry: dict[str, Any] = {"op": operator.op.value}
+    for index, operator in enumerate(feature.ops):
+        entry = _declared(feature, index)
         if operator.op is Op.CATEGORIFY:
             entry |= {"vocab": f"{feature.name}.vocab", "codes": f"{feature.name}.codes"}
             arrays[entry["vocab"]], arrays[entry["codes"]] = _vocabulary(workflow, feature.name)
         elif operator.op is Op.NORMALIZE:
             fitted = next(o for o in _fitted(workflow, nvt.ops.Normalize) if feature.name in o.means)
             entry |= {"mean": fitted.means[feature.name], "std": fitted.stds[feature.name]}
-        elif operator.op is Op.BUCKETIZE:
-            entry["boundaries"] = operator.boundaries
         elif operator.op is Op.NORMALIZE_MIN_MAX:
             limits = next(o for o in _fitted(workflow, nvt.ops.NormalizeMinMax) if feature.name in o.mins)
             entry |= {"min": float(limits.mins[feature.name]), "max": float(limits.maxs[feature.name])}
@@ -224,10 +261,6 @@ def compile_feature(
                     "needs two; drop the feature, or widen its Clip.",
                     column=feature.column,
                 )
-        elif operator.op is Op.FILL_MISSING:
-            entry["value"] = operator.value
-        elif operator.op is Op.CLIP:
-            entry |= {"min": operator.min, "max": operator.max}
         elif operator.op is Op.HASH_BUCKET:
             functions = (o.f for o in _fitted(workflow, nvt.ops.LambdaOp))
             hashing = next(f for f in functions if isinstance(f, HashBucket) and f.feature == feature.name)

@@ -1,4 +1,5 @@
-"""Every declared operator, alone and in chains: compiled, it equals the fitted workflow on any value."""
+"""Every declared operator, alone and in chains: compiled, or run by NVTabular beside that, it equals the
+fitted workflow on any value."""
 
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recstack_crds.v1alpha1.features import Feature, Op
-from recstack_training import columns, workflows
+from recstack_training import columns, operators, workflows
 from recstack_training.errors import BadInput
 from recstack_training.merlin_tf import dataset, on_cpu
 from recstack_triton_templates.stages import transforms
@@ -20,6 +21,7 @@ from recstack_triton_templates.stages.transforms import Array
 MANY = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FILL, BUCKETS = {"op": "FillMissing", "value": -3.5}, {"op": "Bucketize", "boundaries": [-5, 0, 2.5]}
 CLIP = {"op": "Clip", "min": -4, "max": 60}
+CUBE_ROOT = {"op": "LambdaOp", "function": "numpy:cbrt"}
 LOG, NORMALIZE, MIN_MAX, CATEGORIFY = (
     {"op": name} for name in ("LogOp", "Normalize", "NormalizeMinMax", "Categorify")
 )
@@ -36,6 +38,10 @@ CHAINS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "clip_log_min_max": ("number", [{"op": "Clip", "min": 0}, LOG, MIN_MAX]),
     "log_clip": ("positive", [LOG, {"op": "Clip", "max": 3}]),
     "buckets": ("number", [BUCKETS, CATEGORIFY]),
+    "cube_root": ("number", [CUBE_ROOT]),
+    "fill_cube_root_normal": ("number", [FILL, CUBE_ROOT, NORMALIZE]),
+    "cube_root_buckets": ("number", [CUBE_ROOT, BUCKETS, CATEGORIFY]),
+    "inverse": ("number", [{"op": "LambdaOp", "function": "numpy:reciprocal"}]),
     "fill_clip_buckets": ("number", [FILL, CLIP, BUCKETS, CATEGORIFY]),
     "whole": ("whole", [CATEGORIFY]),
     "word": ("word", [CATEGORIFY]),
@@ -69,6 +75,9 @@ class Fitted:
         for feature in features:
             self.compiled[feature.name], made = workflows.compile_feature(self.workflow, feature, means)
             self.vocabularies |= made
+        self.beside = operators.save(features, folder)
+        self.folder = folder
+        self.compiled = transforms.bound(self.compiled, operators.operator_in(folder))
 
     def encoded(self, table: pd.DataFrame) -> dict[str, Array]:
         return {
@@ -138,6 +147,42 @@ def test_who_is_unknown(fitted: Fitted) -> None:
     assert unknown["fill_clip_min_max"] == pytest.approx((-3.5 + 4) / 64)
     assert unknown["clip_high"] == 2.25
     assert unknown["whole_hash"] == unknown["word_hash"] == 2
+
+
+def test_what_is_not_compiled_is_told(fitted: Fitted) -> None:
+    told = {(one["feature"], one["operator"]) for one in fitted.beside}
+    assert ("fill_cube_root_normal", "LambdaOp numpy:cbrt") in told
+    assert {name for name, _ in told} == {name for name in CHAINS if "cube" in name or name == "inverse"}
+
+
+def test_what_is_no_number_counts_as_0(fitted: Fitted) -> None:
+    assert fitted.encoded(TRAINED)["inverse"][3] == 0  # of 0
+
+
+@pytest.mark.parametrize(
+    ("function", "reason", "says"),
+    [
+        ("numpy:no_such_function", "UnknownFunction", "numpy:no_such_function is no function of the"),
+        ("no_such_module:f", "UnknownFunction", "build an image that has it"),
+        ("numpy:pi", "UnknownFunction", "numpy:pi is no function"),
+        ("numpy:sum", "FunctionFailed", "gives one of as many"),
+        ("math:sqrt", "FunctionFailed", "fails with 0 and 1"),
+        ("scipy.stats:rankdata", "NotCompiled", "may depend on the value alone"),
+    ],
+)  # fmt: skip
+def test_a_function_that_cannot_be_served(tmp_path: Path, function: str, reason: str, says: str) -> None:
+    made = Feature.model_validate(
+        {"name": "f", "column": "number", "ops": [{"op": "LambdaOp", "function": function}]}
+    )
+
+    def train() -> None:
+        one = Fitted(tmp_path, [made], TRAINED)
+        expected = workflows.run(one.workflow, [made], TRAINED)["f"]
+        workflows.prove(made, one.compiled["f"], {}, TRAINED["number"].to_numpy(), expected)
+
+    with pytest.raises(BadInput, match=says) as caught:
+        train()
+    assert caught.value.reason == reason
 
 
 def test_a_column_of_one_value_has_no_range(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 Operator = Mapping[str, Any]
 Vocabularies = Mapping[str, Array]
 PAD, NULL, OUT_OF_VOCABULARY, FIRST = 0, 1, 2, 3
+NOT_COMPILED = "NVTabular"
+"""An operator that NVTabular runs; ``bound`` says where."""
 CATEGORIES = frozenset({"Categorify", "HashBucket"})
 """Operators that take raw texts or whole numbers, and end a chain."""
 
@@ -160,6 +162,7 @@ OPERATORS: Mapping[str, Callable[[Array, Operator, Vocabularies], Array]] = {
     "NormalizeMinMax": _between,
     "Clip": _clip,
     "LogOp": _log,
+    NOT_COMPILED: lambda values, op, _: op["run"](values),
     **{name: _of_time(function) for name, function in TIME.items()},
 }
 """What an operator of a chain makes of values [N], by its name."""
@@ -172,6 +175,32 @@ def fill(values: Array, default: Mapping[str, Any]) -> Array:
     numbers = values.astype(np.float64) if values.dtype.kind == "O" else values
     missing = null_mask(numbers)
     return np.where(missing, default["raw"], numbers) if missing.any() else numbers
+
+
+def not_compiled(compiled: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Folders of the workflows that NVTabular must run for these features."""
+    return [
+        op["workflow"]
+        for transform in compiled.values()
+        for op in transform["ops"]
+        if op["op"] == NOT_COMPILED
+    ]
+
+
+def bound(
+    compiled: Mapping[str, Mapping[str, Any]], operator: Callable[[str], Callable[[Array], Array]]
+) -> dict[str, dict[str, Any]]:
+    """``transforms.json`` with what runs the operators that are not compiled, by their folder."""
+    return {
+        name: {
+            **transform,
+            "ops": [
+                {**op, "run": operator(op["workflow"])} if op["op"] == NOT_COMPILED else op
+                for op in transform["ops"]
+            ],
+        }
+        for name, transform in compiled.items()
+    }
 
 
 def apply(transform: Mapping[str, Any], values: Array, vocabularies: Mapping[str, Array]) -> Array:

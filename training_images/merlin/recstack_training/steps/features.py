@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from recstack_crds.v1alpha1.features import Feature
+from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.transforms import Array
 
-from recstack_training import reuse, workflows
+from recstack_training import operators, reuse, workflows
 from recstack_training.bundle import PARTS
 from recstack_training.columns import pack
 from recstack_training.context import Context, Made
@@ -61,6 +62,7 @@ def run(ctx: Context, folder: Path) -> Made:
     save_offline(folder, ctx, users, items)
 
     fitted, compiled, sizes = {}, {}, {}
+    beside: list[dict[str, str]] = []
     vocabularies: dict[str, Array] = {}
     active = users.iloc[np.unique(train["__user"].to_numpy())]
     for kind, chosen, rows in (
@@ -74,11 +76,14 @@ def run(ctx: Context, folder: Path) -> Made:
         fitted[kind] = workflows.fit(chosen, rows, means, folder / "scratch" / kind)
         workflows.save(fitted[kind], parts / "workflows" / kind)
         made = workflows.run(fitted[kind], chosen, rows)
+        beside += operators.save(chosen, parts)
         for feature in chosen:
             compiled[feature.name], arrays = workflows.compile_feature(fitted[kind], feature, means)
             vocabularies |= arrays
-            raw = rows[feature.column].to_numpy()
-            workflows.prove(feature, compiled[feature.name], arrays, raw, made[feature.name])
+            here = transforms.bound({feature.name: compiled[feature.name]}, operators.operator_in(parts))
+            workflows.prove(
+                feature, here[feature.name], arrays, rows[feature.column].to_numpy(), made[feature.name]
+            )
             sizes[feature.name] = workflows.size(feature, arrays)
     (parts / "transforms.json").write_text(json.dumps(compiled, sort_keys=True))
     np.savez(parts / "vocab.npz", **vocabularies)
@@ -98,4 +103,5 @@ def run(ctx: Context, folder: Path) -> Made:
                 parts, ctx.recipe, frame, users=encoded_users, items=encoded_items, context=context
             )
     (folder / "sizes.json").write_text(json.dumps(sizes))
-    return Made({"trainRows": len(train), "heldOutRows": len(held_out), "droppedRows": dropped})
+    rows = {"trainRows": len(train), "heldOutRows": len(held_out), "droppedRows": dropped}
+    return Made(rows, not_compiled=tuple(beside))

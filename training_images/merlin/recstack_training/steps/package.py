@@ -91,6 +91,7 @@ def run(ctx: Context, folder: Path) -> Made:
         },
         "features": {kind: [f.name for f in getattr(features, kind)] for kind in ("user", "item", "context")},
         "embeddings": [{"name": one.name, "dim": one.dim} for one in embeddings],
+        "nvtabular": json.loads((ctx.folder("features") / "done.json").read_text()).get("notCompiled", []),
         "retrieval": {
             "dim": bundle.retrieval.dim,
             "items": bundle.retrieval.items,
