@@ -162,7 +162,8 @@ class Bench:
         """Open-loop load while the block runs; the function ends it and gives what was seen."""
         script = (Path(__file__).parent / "load.py").read_text()
         self.kube("create", "configmap", "load", f"--from-literal=load.py={script}")
-        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(_load_pod(self.image, rate)))
+        url = f"http://{STACK}.{NAMESPACE}.svc:8080"
+        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(load_pod(self.image, url, rate)))
         try:
             self.kube("wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
 
@@ -197,8 +198,8 @@ def _ready(pod: Thing) -> bool:
     return ready and not pod["metadata"].get("deletionTimestamp")
 
 
-def _load_pod(image: str, rate: float) -> Thing:
-    url = f"http://{STACK}.{NAMESPACE}.svc:8080"
+def load_pod(image: str, url: str, rate: float) -> Thing:
+    """The pod that runs ``load.py`` of ConfigMap ``load`` against the gateways at ``url``."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -14,6 +14,9 @@ import yaml
 from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.progress import Line, changes, condition, lines
 
+from benchmarks.swap.__main__ import IMAGE
+from benchmarks.swap.cluster import load_pod
+
 OPERATOR = "recstack-system"
 ROOT = Path(__file__).resolve().parents[2]
 Thing = dict[str, Any]
@@ -135,6 +138,35 @@ class Story:
             httpx.Client(base_url=url, timeout=10) as client,
         ):
             yield client
+
+    @contextmanager
+    def load(self, stack: str, rate: float) -> Iterator[Callable[[], Thing]]:
+        """Open-loop load from inside the cluster, where pods come and go.
+
+        The function ends it and gives what was seen, as ``benchmarks/swap/load.py`` writes it.
+        """
+        script = (ROOT / "benchmarks/swap/load.py").read_text()
+        url = f"http://{stack}.{self.namespace}.svc:8080"
+        self.kube("create", "configmap", "load", f"--from-literal=load.py={script}")
+        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(load_pod(IMAGE, url, rate)))
+        try:
+            self.kube("wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
+
+            def end() -> Thing:
+                self.kube("exec", "load", "--", "touch", "/tmp/stop")
+                self.until("the load has ended", lambda: self.get("pod", "load") and self._written(), 60)
+                return dict(json.loads(self.kube("exec", "load", "--", "cat", "/tmp/load.json")))
+
+            yield end
+        finally:
+            self.kube("delete", "pod/load", "configmap/load", "--grace-period=0", "--force")
+
+    def _written(self) -> bool:
+        try:
+            self.kube("exec", "load", "--", "test", "-e", "/tmp/load.json")
+        except CommandFailed:
+            return False
+        return True
 
     def gone(self, stack: str, seconds: float = 120) -> None:
         """Delete the stack and wait until nothing that carries its label is left."""
