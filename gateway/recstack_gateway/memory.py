@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
-from recstack_triton_templates.graph import split_name
+from recstack_triton_templates.pacing import version_of
 
 from recstack_gateway.settings import from_environment
 
 EVERY = 1.0
 STALE = 10.0
-STUB = b"triton_python_backend_stub"
 UNLIMITED = 1 << 60
 """Control groups of version 1 write a number near 2^63 where there is no limit."""
 
@@ -62,12 +61,11 @@ def _versions(proc: Path) -> dict[str, int]:
         if not process.name.isdigit():
             continue
         try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if not words[0].endswith(STUB):
+            version = version_of(process)
+            if version is None:
                 continue
-            version = split_name(Path(words[1].decode()).parents[1].name)[1]
             lines = (process / "status").read_text().splitlines()
-        except (OSError, IndexError):
+        except OSError:
             continue  # it ended meanwhile
         own = next((line.split()[1] for line in lines if line.startswith("RssAnon:")), "0")
         found[version] = found.get(version, 0) + int(own) * 1024

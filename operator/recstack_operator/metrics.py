@@ -13,6 +13,8 @@ from recstack_controllers.kit.cluster import (
     Propagation,
 )
 
+from recstack_operator.through import Through
+
 RECONCILE_SECONDS = Histogram(
     "recstack_reconcile_seconds", "Time of one reconcile.", ["kind"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 )
@@ -49,21 +51,12 @@ class ConditionGauge:
             del self._shown[who]
 
 
-class Counted:
+class Counted(Through):
     """A Cluster that counts writes; ``before`` is called ahead of each."""
 
     def __init__(self, cluster: Cluster, before: Callable[[], None]) -> None:
-        self._cluster, self._before = cluster, before
-
-    async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
-        """As the protocol has it."""
-        return await self._cluster.get(kind, namespace, name)
-
-    async def list(
-        self, kind: Kind, namespace: str | None, labels: Mapping[str, str | None]
-    ) -> list[Manifest]:
-        """As the protocol has it."""
-        return await self._cluster.list(kind, namespace, labels)
+        super().__init__(cluster)
+        self._before = before
 
     async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """As the protocol has it."""
@@ -86,10 +79,6 @@ class Counted:
         """As the protocol has it."""
         self._count("create", "Event")
         await self._cluster.event(reference, type, reason, message)
-
-    async def get_json(self, url: str, seconds: float) -> Any:
-        """As the protocol has it."""
-        return await self._cluster.get_json(url, seconds)
 
     def _count(self, verb: str, kind: str) -> None:
         self._before()

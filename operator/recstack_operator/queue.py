@@ -42,11 +42,8 @@ class WorkQueue(Generic[K]):
         """Have ``key`` worked on soon; one that is being worked on comes again after that."""
         if self._closed.is_set():
             return
-        if key in self._working:
-            self._again.add(key)
-            return
         left = self._taken.get(key, -self._rest) + self._rest - asyncio.get_running_loop().time()
-        if left > 0:
+        if left > 0 and key not in self._working:
             self.add_after(key, left)
         else:
             self._make_ready(key)
@@ -116,13 +113,12 @@ class WorkQueue(Generic[K]):
 
     def _due(self, key: K) -> None:
         self._later.pop(key, None)
-        if key in self._working:
-            self._again.add(key)
-        else:
-            self._make_ready(key)
+        self._make_ready(key)
 
     def _make_ready(self, key: K) -> None:
-        if key not in self._waiting:
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._waiting:
             self._waiting.add(key)
             self._ready.append(key)
             self._changed.set()

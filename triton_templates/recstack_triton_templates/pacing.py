@@ -74,14 +74,14 @@ def rest() -> None:
 def somebody_answers(proc: Path = Path("/proc")) -> bool:
     """Whether this is a model's process, and another version has one beside it: at a pod's start none has,
     and nothing must slow that down."""
-    own = _version(proc / "self")
+    own = version_of(proc / "self")
     if own is None:
         return False
-    others = (_version(process) for process in proc.iterdir() if process.name.isdigit())
+    others = (version_of(process) for process in proc.iterdir() if process.name.isdigit())
     return any(version not in (None, own) for version in others)
 
 
-def _version(process: Path) -> str | None:
+def version_of(process: Path) -> str | None:
     """Of the model that a process was started for; None: for none. Its model's file is the first argument."""
     try:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")

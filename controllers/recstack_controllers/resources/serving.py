@@ -72,19 +72,19 @@ def deployment(
     return result
 
 
-def _container(stack: Stack, name: str, module: str) -> Manifest:
+def _container(stack: Stack, name: str, image: str, *command: str) -> Manifest:
     return {
         "name": name,
-        "image": stack.settings.images.serving,
+        "image": image,
         "imagePullPolicy": stack.settings.image_pull_policy,
-        "command": ["python", "-m", f"recstack_gateway.{module}"],
+        "command": ["python", "-m", *command],
         "securityContext": pods.container_security(),
     }
 
 
 def _triton(stack: Stack, nvtabular: bool) -> Manifest:
     spec = stack.spec.serving
-    return _container(stack, "triton", "triton_server") | {
+    return _container(stack, "triton", stack.settings.images.serving, "recstack_gateway.triton_server") | {
         "env": _environment(stack, nvtabular),
         "resources": pods.resources(spec.cpu, spec.memory, spec.gpus),
         # Told to stop, Triton unloads at once, and its gateway answers on until callers are elsewhere.
@@ -99,9 +99,8 @@ def _triton(stack: Stack, nvtabular: bool) -> Manifest:
 
 def _nvtabular(stack: Stack) -> Manifest:
     """NVTabular, of the image that fitted the workflows, as a function that is declared is in no other."""
-    return _container(stack, "nvtabular", "") | {
-        "image": stack.settings.images.training,
-        "command": ["python", "-m", "recstack_training.beside", NVTABULAR_SOCKET],
+    image, module = stack.settings.images.training, "recstack_training.beside"
+    return _container(stack, "nvtabular", image, module, NVTABULAR_SOCKET) | {
         # Libraries write caches below HOME, and the image's user has none of its own.
         "env": [{"name": "HOME", "value": "/tmp"}],
         "resources": pods.resources("100m", NVTABULAR_MEMORY, 0),
@@ -115,7 +114,7 @@ def _nvtabular(stack: Stack) -> Manifest:
 
 
 def _gateway(stack: Stack, surge: str, nvtabular: bool) -> Manifest:
-    return _container(stack, "gateway", "main") | {
+    return _container(stack, "gateway", stack.settings.images.serving, "recstack_gateway.main") | {
         "env": [
             *_environment(stack, nvtabular),
             {"name": "ARTIFACTS", "value": stack.artifacts_uri},

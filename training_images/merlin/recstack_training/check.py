@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 from recstack_crds.v1alpha1.modelversion import Days, Findings
 
-from recstack_training import columns, drift
+from recstack_training import columns, compiled_transforms, drift
 from recstack_training.bundle import PARTS
 from recstack_training.context import Context
 from recstack_training.dataset import arrays
 from recstack_training.joins import day
 from recstack_training.reuse import encode
-from recstack_training.served import here
 from recstack_training.source import resolve
 from recstack_training.tables import all_days, sha256
 
@@ -47,7 +46,7 @@ def indices(ctx: Context, path: Path) -> dict[str, float]:
     parts = ctx.folder("features") / PARTS
     if not (parts / drift.PART).is_file():
         return {}
-    compiled, vocabularies = here(parts / "transforms.json"), arrays(parts / "vocab.npz")
+    compiled, vocabularies = compiled_transforms.read(parts / "transforms.json"), arrays(parts / "vocab.npz")
     users, items = arrays(parts / "users.npz"), arrays(parts / "items.npz")
     user_ids, item_ids = users.pop("__id__"), items.pop("__id__")
     events, _ = day(path, ctx, user_ids, item_ids)

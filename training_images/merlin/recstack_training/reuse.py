@@ -17,6 +17,7 @@ from recstack_crds.v1alpha1.modelversion import Skew
 from recstack_triton_templates.stages import transforms
 from recstack_triton_templates.stages.transforms import Array
 
+from recstack_training import compiled_transforms, lambdas
 from recstack_training.bundle import PARTS
 from recstack_training.columns import pack
 from recstack_training.context import PARENT, Context, Made
@@ -26,10 +27,9 @@ from recstack_training.errors import BadInput
 from recstack_training.joins import day, derive, rows_of, save_histograms, save_log, save_offline, table
 from recstack_training.logged import Logged, as_json, behavioural, read
 from recstack_training.parents import LOGGED, Parent
-from recstack_training.served import here
 from recstack_training.steps.ingest import found
 
-TAKEN = ("transforms.json", "vocab.npz", "items.npz", "titles.json", "workflows/", "nvtabular/")
+TAKEN = ("transforms.json", "vocab.npz", "items.npz", "titles.json", "workflows/", f"{lambdas.FOLDER}/")
 
 
 def encode(
@@ -87,7 +87,10 @@ def run(ctx: Context, parent: Parent, folder: Path) -> Made:
     parts = folder / PARTS
     parts.mkdir()
     parent.take(TAKEN, parts)
-    compiled, vocabularies = here(parts / "transforms.json"), arrays(parent.part("vocab.npz"))
+    compiled, vocabularies = (
+        compiled_transforms.read(parts / "transforms.json"),
+        arrays(parent.part("vocab.npz")),
+    )
     files, tables, features = found(ctx), ctx.recipe.data.tables, ctx.recipe.features
     plain = [f for f in features.user if not f.most_frequent]
     users = table(files.users, tables.users.id, [f.column for f in plain])

@@ -4,11 +4,9 @@ what is not compiled only.
 Evaluation and the probe's answers come from here, so that what is measured is what will be served.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ from recstack_triton_templates.stages.faiss_retrieval import Retrieval
 from recstack_triton_templates.stages.transforms import Array
 
 from recstack_training import columns as raw_columns
-from recstack_training import pretrained
+from recstack_training import compiled_transforms, pretrained
 from recstack_training.dataset import arrays
 from recstack_training.export import session
 
@@ -46,7 +44,7 @@ class Bundle:
     def __init__(self, files: Mapping[str, Path], recipe: Recipe, threads: int = 0) -> None:
         """Open them; ``threads`` is ONNX Runtime's, 0 means one a core."""
         self._features = recipe.features
-        self._transforms = here(files["transforms.json"])
+        self._transforms = compiled_transforms.read(files["transforms.json"])
         self._vocabularies = arrays(files["vocab.npz"])
         users = arrays(files["users.npz"])
         self._user_ids: Ints = users.pop("__id__")
@@ -126,16 +124,6 @@ class Bundle:
         # Stable: items of equal score stay in the order that retrieval found them.
         order = np.argsort(-scores, axis=1, kind="stable")
         return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
-
-
-def here(path: Path) -> dict[str, Any]:
-    """``transforms.json``; what of it is not compiled NVTabular runs in this process."""
-    compiled: dict[str, Any] = json.loads(path.read_text())
-    if not transforms.not_compiled(compiled):
-        return compiled
-    from recstack_training import operators  # seconds of imports, and seldom needed
-
-    return transforms.bound(compiled, operators.operator_in(path.parent))
 
 
 def slices(total: int, size: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""What is not compiled: NVTabular runs them in a container beside this one, of the training image.
+"""What is not compiled: NVTabular runs it in a container beside this one, of the training image.
 
 A workflow's call takes milliseconds there, whatever it does (pandas, a graph of operators), so what it
 said of a value is kept. See ``recstack_training/beside.py`` for the other side.
