@@ -10,7 +10,7 @@ from recstack_controllers.kit.errors import Stalled
 from recstack_controllers.modelversion import gating, results
 from recstack_controllers.modelversion.results import JobState
 from recstack_controllers.modelversion.run import POLL, Run
-from recstack_controllers.modelversion.status import compiled, set_steps
+from recstack_controllers.modelversion.status import compiled, running_step, set_steps
 from recstack_controllers.resources import configmaps
 from recstack_controllers.resources import job as builders
 from recstack_controllers.resources.configmaps import read_plan
@@ -93,9 +93,7 @@ async def _live_package(run: Run, step: Step) -> str:
 
 
 async def _moving(run: Run, step: Step) -> Outcome:
-    found = run.steps[step]
-    text = f"Step {step} is running" + (f": {found.message}" if found.message else ".")
-    run.reconciling("Training", text)
+    run.reconciling("Training", running_step(run.steps[step]))
     set_steps(run.conditions, list(run.steps.values()))
     if run.steps[Step.EVALUATE].state == "Succeeded":
         gating.decide(run)

@@ -107,6 +107,11 @@ def passed(found: Sequence[GateVerdict]) -> str:
     return f" No version was live to compare {', '.join(free)} with (NoLiveVersion)." if free else ""
 
 
+def running_step(step: StepStatus) -> str:
+    """A sentence about a step whose Job has not ended; others follow it in the stack's conditions."""
+    return f"Step {step.name} is running" + (f": {step.message.rstrip('.')}." if step.message else ".")
+
+
 def set_steps(conditions: Conditions, steps: Sequence[StepStatus]) -> None:
     """Conditions that steps decide; Evaluated's success is set by the gates."""
     state = {step.name: step for step in steps}
@@ -119,8 +124,7 @@ def set_steps(conditions: Conditions, steps: Sequence[StepStatus]) -> None:
             if type in DONE:
                 conditions.set(type, State.TRUE, *DONE[type])
         elif running := next((step for step in mine if step.state == "Running"), None):
-            text = f"Step {running.name} is running" + (f": {running.message}" if running.message else ".")
-            conditions.set(type, State.FALSE, "Running", text)
+            conditions.set(type, State.FALSE, "Running", running_step(running))
         else:
             conditions.set(type, State.UNKNOWN, "Pending", "Earlier steps come first.")
 

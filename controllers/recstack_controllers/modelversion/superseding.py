@@ -13,7 +13,11 @@ from recstack_controllers.settings import Outcome
 
 
 async def superseded(run: Run, stack: Stack) -> bool:
-    """Whether the stack made it, no pod needs it, and another recipe or a later run took its place."""
+    """Whether the stack made it, another recipe or a later run took its place, and no pod holds its package.
+
+    What pods hold of one that is not packaged is of an object that somebody deleted: it answers on until
+    the other version does, and no step has to run for that.
+    """
     annotations = run.live["metadata"].get("annotations") or {}
     if annotations.get(names.RECIPE) != modelversion.BY_STACK:
         return False
@@ -22,6 +26,8 @@ async def superseded(run: Run, stack: Stack) -> bool:
     others = await run.cluster.list(kinds.MODEL_VERSION, run.namespace, {})
     if run.version.name == modelversion.newest(others, stack):
         return False
+    if run.package is None:
+        return True
     plan = await run.cluster.get(kinds.CONFIG_MAP, run.namespace, names.plan(stack.name))
     return run.version.name not in configmaps.planned(plan)
 

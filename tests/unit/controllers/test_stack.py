@@ -150,6 +150,23 @@ async def test_spec_changed_while_training_stops_the_old_training() -> None:
     assert world.condition("Ready")["status"] == "True"
 
 
+async def test_a_live_version_that_was_deleted_is_not_trained_again_for_another_recipe() -> None:
+    world = await settled({})
+    (old,) = world.versions()
+    world.cluster.remove("ModelVersion", old)
+    await world.round()
+    await world.round()
+    assert f"{old}-ingest" in [job["metadata"]["name"] for job in world.cluster.all("Job")]
+    world.edit({"training": {"seed": 1}})
+    await world.round()
+    await world.round()
+    assert not [job for job in world.cluster.all("Job") if old in job["metadata"]["name"]]
+    assert world.plan.live == old
+    await world.settle()
+    assert world.plan.live not in (None, old)
+    assert world.condition("Ready")["status"] == "True"
+
+
 async def test_a_spec_that_changes_back_goes_on_where_it_stopped() -> None:
     world = World()
     await world.round()
