@@ -1,6 +1,7 @@
 """One version in this pod: what is planned, how far it is, what it is doing."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,6 +12,8 @@ from recstack_gateway.plan import PlannedVersion
 from recstack_gateway.proof import Probe
 from recstack_gateway.queue import Queue
 from recstack_gateway.statistics import Statistics
+
+DRAIN_SECONDS = 10.0
 
 
 class State(StrEnum):
@@ -69,6 +72,13 @@ class Version:
     def model(self) -> str:
         """Triton's name of it."""
         return model_name(self.planned.name)
+
+    async def drained(self) -> None:
+        """Return once it answers no request, after ``DRAIN_SECONDS`` at the latest."""
+        if self.requests:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self.idle.wait()
 
     def enter(self, state: State, message: str = "") -> None:
         """Change the state, for the report and for Prometheus."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from recstack_gateway import pages
 from recstack_gateway.api import Api
+from recstack_gateway.holding import Holding
 from recstack_gateway.plan import Plan, PlannedVersion, SeenFilter, Serving
 from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
@@ -36,8 +37,8 @@ class App:
         planned = PlannedVersion(name=name, digest=digest, repo="", artifacts="")
         seen = SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
         serving = Serving(top_k=10, candidates=30, seen_filter=seen)
-        self.versions.plan = Plan(generation=1, live=name, versions=(planned,), drain=(), serving=serving)
-        self.versions.route = Version(planned)
+        plan = Plan(generation=1, live=name, versions=(planned,), drain=(), serving=serving)
+        self.versions._holding = Holding(plan, Version(planned))
 
     async def get(self, path: str, status: int = 200) -> Any:
         response = await self.client.get(path)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from recstack_gateway import plan, proof, versions
+from recstack_gateway import life, plan, proof
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan
@@ -136,7 +136,7 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     for name in ("CHECK_SECONDS", "RETRY_SECONDS"):
-        monkeypatch.setattr(versions, name, 0.01)
+        monkeypatch.setattr(life, name, 0.01)
     monkeypatch.setattr(proof, "REQUESTS", 2)
     made = World(tmp_path)
     yield made
@@ -409,7 +409,7 @@ def _memory(world: World, tmp_path: Path, used: int, holds: str = "a") -> None:
 async def test_what_does_not_fit_is_not_loaded_until_there_is_room(
     world: World, one: str, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions, "ROOM_SECONDS", 0.01)
+    monkeypatch.setattr(life, "ROOM_SECONDS", 0.01)
     await _live(world, one)
     _memory(world, tmp_path, 800)
     world.versions.take(world.plan("a", {"a": one, "b": two}))
