@@ -18,7 +18,6 @@ from rich.progress import Progress
 from benchmarks.swap.cluster import Bench, BenchFailed
 from benchmarks.swap.figures import Kill, Swap, killing, summary
 
-IMAGE = "localhost/recstack/serving:dev"
 SETTLE_SECONDS = 90.0
 WARM_SECONDS = 10.0
 REST_SECONDS = 3.0
@@ -125,7 +124,7 @@ def main() -> int:
         cluster = lab.up(keep=options.keep, name=options.lab)
         install(cluster, [])
         with cluster.api() as url, httpx.Client(base_url=url, trust_env=False) as api:
-            result = run(Bench(cluster, api, IMAGE, console.print), options, console)
+            result = run(Bench(cluster, api, console.print), options, console)
     except (CommandFailed, BenchFailed) as error:
         console.print(f"[red]bench-swap:[/] {error}")
         return 1

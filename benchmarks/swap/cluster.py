@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,8 +12,9 @@ import yaml
 from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.main import OPERATOR_NAMESPACE
 
+from benchmarks.swap import loading
+
 NAMESPACE, STACK = "bench-swap", "shop"
-USERS = 40
 POLL_SECONDS = 0.2
 OURS = f"/apis/recstack.dev/v1alpha1/namespaces/{NAMESPACE}/recommenderstacks/{STACK}"
 PLAN = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{STACK}-plan"
@@ -40,13 +40,12 @@ class BenchFailed(RuntimeError):
 class Bench:
     """The benchmark's namespace.
 
-    ``api``: of the API server. What is looked at again and again is read there: a kubectl for each look would
-    take as much CPU as a load, beside the pods that are measured, and only while a swap is waited for.
+    ``api``: of the API server. A swap is asked for and waited for there: a kubectl for each look would take
+    as much CPU as a load, beside the pods that are measured, and only in swaps.
     """
 
     cluster: Cluster
     api: httpx.Client
-    image: str
     say: Callable[[str], None]
 
     def kube(self, *arguments: str, stdin: str | None = None) -> str:
@@ -122,8 +121,9 @@ class Bench:
 
     def pin(self, version: str) -> None:
         """Ask for ``version``, as a person would."""
-        patch = json.dumps({"spec": {"rollout": {"pin": version}}})
-        self.kube("patch", "rstack", STACK, "--type=merge", "-p", patch)
+        patch = {"spec": {"rollout": {"pin": version}}}
+        content = {"Content-Type": "application/merge-patch+json"}
+        self.api.patch(OURS, json=patch, headers=content).raise_for_status()
 
     def leader(self) -> str:
         """Operator pod that holds the Lease."""
@@ -160,25 +160,8 @@ class Bench:
     @contextmanager
     def load(self, rate: float) -> Iterator[Callable[[], Thing]]:
         """Open-loop load while the block runs; the function ends it and gives what was seen."""
-        script = (Path(__file__).parent / "load.py").read_text()
-        self.kube("create", "configmap", "load", f"--from-literal=load.py={script}")
-        url = f"http://{STACK}.{NAMESPACE}.svc:8080"
-        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(load_pod(self.image, url, rate)))
-        try:
-            self.kube("wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
-
-            def end() -> Thing:
-                self.kube("exec", "load", "--", "touch", "/tmp/stop")
-                self.until("the load has ended", lambda: self._exists("/tmp/load.json"), 120)
-                return dict(json.loads(self.kube("exec", "load", "--", "cat", "/tmp/load.json")))
-
+        with loading.load(self.cluster, NAMESPACE, STACK, rate, self.until) as end:
             yield end
-        finally:
-            self.kube("delete", "pod/load", "configmap/load", "--grace-period=0", "--force")
-
-    def _exists(self, path: str) -> bool:
-        self.kube("exec", "load", "--", "test", "-e", path)
-        return True
 
     def take_down(self) -> None:
         """Nothing of the benchmark is left."""
@@ -196,33 +179,3 @@ def _ready(pod: Thing) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
-
-
-def load_pod(image: str, url: str, rate: float) -> Thing:
-    """The pod that runs ``load.py`` of ConfigMap ``load`` against the gateways at ``url``."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "load"},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "load",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    # A pod without one comes last for CPU: what is measured would be how late it asks.
-                    "resources": {"requests": {"cpu": "400m"}},
-                    # It stays after its end, so that what it wrote can be fetched.
-                    "command": [
-                        "sh",
-                        "-c",
-                        f"python /load/load.py {url} {rate} {USERS}; sleep 3600",
-                    ],
-                    "volumeMounts": [{"name": "load", "mountPath": "/load"}],
-                }
-            ],
-            "volumes": [{"name": "load", "configMap": {"name": "load"}}],
-        },
-    }

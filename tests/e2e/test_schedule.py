@@ -1,6 +1,5 @@
 """A schedule in a time zone trains a running stack: put off while suspended, then made up for."""
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,21 +10,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from recstack_controllers.kit import names
-from story import Story
+from story import SMALL, Story
 
 STACK = "kiosk"
 ZONE = "Asia/Kathmandu"
 """5:45 before UTC and no summer time: a line that were read as UTC would not be due for hours."""
-SPEC: dict[str, Any] = {
-    "data": {
-        "source": {"synthetic": {"users": 300, "items": 200, "interactions": 12_000, "days": 6}},
-        "window": {"trainDays": 4, "evaluationDays": 2},
-    },
-    "models": {"retrieval": {"batchSize": 256, "epochs": 1}, "ranking": {"batchSize": 1024, "epochs": 1}},
-    "evaluation": {"gates": [{"metric": "auc", "min": 0.5}]},
-    "serving": {"candidates": 50, "topK": 20, "cpu": "100m"},
-    "training": {"maxStaleness": "1m", "cpu": "400m"},
-}
+SPEC = SMALL | {"training": SMALL["training"] | {"maxStaleness": "1m"}}
 
 
 def test_schedule(story: Story) -> None:
@@ -56,12 +46,6 @@ def fresh(story: Story) -> dict[str, Any]:
     return story.condition("rstack", STACK, "Fresh")
 
 
-def patch(story: Story, spec: dict[str, Any]) -> None:
-    """Merge into the stack's spec."""
-    story.tell(f"patch {json.dumps(spec)}")
-    story.kube("patch", "rstack", STACK, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-
 @contextmanager
 def asked(story: Story) -> Iterator[list[tuple[int, str]]]:
     """Status and version of the requests that somebody makes until the block ends."""
@@ -89,7 +73,7 @@ def a_line_for_the_next_minute(story: Story) -> datetime:
     due = (datetime.now(UTC) + timedelta(seconds=75)).replace(second=0, microsecond=0)
     there = due.astimezone(ZoneInfo(ZONE))
     schedule = {"name": "nightly", "cron": f"{there.minute} {there.hour} * * *", "timeZone": ZONE}
-    patch(story, {"training": {"schedules": [schedule]}})
+    story.patch(STACK, {"training": {"schedules": [schedule]}})
     story.until("it is scheduled", lambda: story.is_true("rstack", STACK, "Scheduled"), 10)
     story.tell(story.condition("rstack", STACK, "Scheduled")["message"])
     return due
@@ -97,7 +81,7 @@ def a_line_for_the_next_minute(story: Story) -> datetime:
 
 def suspended_nothing_is_made(story: Story, due: datetime) -> None:
     """The time comes and goes."""
-    patch(story, {"suspend": True})
+    story.patch(STACK, {"suspend": True})
     assert datetime.now(UTC) < due
     time.sleep((due - datetime.now(UTC)).total_seconds() + 5)
     assert len(story.versions(STACK)) == 1
@@ -105,7 +89,7 @@ def suspended_nothing_is_made(story: Story, due: datetime) -> None:
 
 def it_is_made_up_for(story: Story, due: datetime) -> str:
     """Once; gives the version's name."""
-    patch(story, {"suspend": False})
+    story.patch(STACK, {"suspend": False})
     story.until("a version is made", lambda: len(story.versions(STACK)) == 2, 20)
     version = story.versions(STACK)[-1]
     notes = version["metadata"]["annotations"]
@@ -120,7 +104,7 @@ def it_is_as_old_as_its_due_time(story: Story, first: str, second: str, due: dat
     """A limit that the version before would be beyond: Fresh holds, and tells of when the new one was due."""
     made = datetime.fromisoformat(story.get("mver", first)["metadata"]["creationTimestamp"])
     limit = int((datetime.now(UTC) - made).total_seconds() // 60)
-    patch(story, {"training": {"maxStaleness": f"{limit}m"}})
+    story.patch(STACK, {"training": {"maxStaleness": f"{limit}m"}})
     story.until("it is fresh", lambda: fresh(story).get("status") == "True", 10)
     message = fresh(story)["message"]
     story.tell(message)

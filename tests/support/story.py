@@ -14,12 +14,22 @@ import yaml
 from recstack_demo.cluster import Cluster, CommandFailed
 from recstack_demo.progress import Line, changes, condition, lines
 
-from benchmarks.swap.__main__ import IMAGE
-from benchmarks.swap.cluster import load_pod
+from benchmarks.swap import loading
 
 OPERATOR = "recstack-system"
 ROOT = Path(__file__).resolve().parents[2]
 Thing = dict[str, Any]
+SMALL: Thing = {
+    "data": {
+        "source": {"synthetic": {"users": 300, "items": 200, "interactions": 12_000, "days": 6}},
+        "window": {"trainDays": 4, "evaluationDays": 2},
+    },
+    "models": {"retrieval": {"batchSize": 256, "epochs": 1}, "ranking": {"batchSize": 1024, "epochs": 1}},
+    "evaluation": {"gates": [{"metric": "auc", "min": 0.5}]},
+    "serving": {"candidates": 50, "topK": 20, "cpu": "100m"},
+    "training": {"cpu": "400m"},
+}
+"""A spec that is trained in half a minute, and leaves room on a node of two cores."""
 
 
 @dataclass
@@ -58,6 +68,11 @@ class Story:
                 "spec": spec,
             }
         )
+
+    def patch(self, stack: str, spec: Thing) -> None:
+        """Merge into a RecommenderStack's spec."""
+        self.tell(f"patch {compact(spec)}")
+        self.kube("patch", "rstack", stack, "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def versions(self, stack: str) -> list[Thing]:
         """ModelVersions of a stack, oldest first."""
@@ -141,32 +156,9 @@ class Story:
 
     @contextmanager
     def load(self, stack: str, rate: float) -> Iterator[Callable[[], Thing]]:
-        """Open-loop load from inside the cluster, where pods come and go.
-
-        The function ends it and gives what was seen, as ``benchmarks/swap/load.py`` writes it.
-        """
-        script = (ROOT / "benchmarks/swap/load.py").read_text()
-        url = f"http://{stack}.{self.namespace}.svc:8080"
-        self.kube("create", "configmap", "load", f"--from-literal=load.py={script}")
-        self.kube("apply", "-f", "-", stdin=yaml.safe_dump(load_pod(IMAGE, url, rate)))
-        try:
-            self.kube("wait", "--for=condition=Ready", "pod/load", "--timeout=60s")
-
-            def end() -> Thing:
-                self.kube("exec", "load", "--", "touch", "/tmp/stop")
-                self.until("the load has ended", lambda: self.get("pod", "load") and self._written(), 60)
-                return dict(json.loads(self.kube("exec", "load", "--", "cat", "/tmp/load.json")))
-
+        """Open-loop load from inside the cluster; the function ends it and gives what was seen."""
+        with loading.load(self.cluster, self.namespace, stack, rate, self.until) as end:
             yield end
-        finally:
-            self.kube("delete", "pod/load", "configmap/load", "--grace-period=0", "--force")
-
-    def _written(self) -> bool:
-        try:
-            self.kube("exec", "load", "--", "test", "-e", "/tmp/load.json")
-        except CommandFailed:
-            return False
-        return True
 
     def gone(self, stack: str, seconds: float = 120) -> None:
         """Delete the stack and wait until nothing that carries its label is left."""

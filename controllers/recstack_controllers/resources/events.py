@@ -34,7 +34,7 @@ def deployment(stack: Stack, credentials_version: str) -> Manifest:
                 },
                 "spec": {
                     "serviceAccountName": names.events(stack.name),
-                    "automountServiceAccountToken": True,
+                    "automountServiceAccountToken": False,
                     **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 15,
                     "containers": [_container(stack), *_logger(stack)],

@@ -7,6 +7,7 @@ from recstack_controllers.resources.stack import ARTIFACTS_PATH, Stack
 
 COMPONENT = "serving"
 PLAN_PATH = "/etc/recstack/plan"
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 MODELS_PATH = "/models"
 GATEWAY_MEMORY = "512Mi"
 SHARED_MEMORY = "256Mi"
@@ -14,7 +15,6 @@ SHARED_MEMORY = "256Mi"
 
 SURGE = "RECSTACK_SURGE"
 """Variable of the surge that a pod was started for."""
-
 
 NVTABULAR_SOCKET = f"{MODELS_PATH}/nvtabular.sock"
 NVTABULAR_MEMORY = "1Gi"
@@ -54,7 +54,7 @@ def deployment(
                 },
                 "spec": {
                     "serviceAccountName": names.gateway(stack.name),
-                    "automountServiceAccountToken": True,
+                    "automountServiceAccountToken": False,
                     **pods.shared(stack.settings),
                     "terminationGracePeriodSeconds": 30,
                     "containers": [
@@ -175,10 +175,11 @@ def _volumes(stack: Stack) -> list[Manifest]:
 
 
 def reader_mounts(stack: Stack) -> list[Manifest]:
-    """What a container mounts that follows the plan and reads packages."""
+    """What a container mounts that follows the plan, reads repositories of the API server, and packages."""
     mounts: list[Manifest] = [
         {"name": "models", "mountPath": MODELS_PATH},
         {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
+        {"name": "token", "mountPath": TOKEN_PATH, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
     if stack.artifacts_claim:
@@ -188,12 +189,27 @@ def reader_mounts(stack: Stack) -> list[Manifest]:
 
 def reader_volumes(stack: Stack, *, writes: bool = False) -> list[Manifest]:
     """The plan and the packages, for those mounts; ``writes``: somebody else in the pod puts files there."""
-    volumes: list[Manifest] = [{"name": "plan", "configMap": {"name": names.plan(stack.name)}}]
+    volumes: list[Manifest] = [{"name": "plan", "configMap": {"name": names.plan(stack.name)}}, _token()]
     if stack.artifacts_claim:
         claim: Manifest = {"claimName": stack.artifacts_claim}
         claim |= {} if writes else {"readOnly": True}
         volumes.append({"name": "artifacts", "persistentVolumeClaim": claim})
     return volumes
+
+
+def _token() -> Manifest:
+    """What ``automountServiceAccountToken`` mounts, but into the containers that ask for it only.
+
+    https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken
+    """
+    authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    namespace = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
+    sources: list[Manifest] = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": authority},
+        {"downwardAPI": {"items": [namespace]}},
+    ]
+    return {"name": "token", "projected": {"sources": sources}}
 
 
 def service(stack: Stack) -> Manifest:
