@@ -13,6 +13,7 @@ from recstack_gateway.api import Api
 from recstack_gateway.configmaps import ClusterConfigMaps
 from recstack_gateway.events.writer import EventWriter
 from recstack_gateway.leaving import Leaving, Server
+from recstack_gateway.loader import Loader
 from recstack_gateway.plan_source import PlanSource
 from recstack_gateway.settings import Settings, from_environment
 from recstack_gateway.telemetry import Telemetry, provider
@@ -27,9 +28,8 @@ async def serve(settings: Settings) -> None:
     triton = GrpcTriton(f"127.0.0.1:{settings.triton_grpc_port}", telemetry)
     client = AsyncClient()
     configmaps = ClusterConfigMaps(client, settings.namespace)
-    versions = Versions(
-        triton, configmaps.binary, settings.models, settings.surge, nvtabular=settings.nvtabular
-    )
+    loader = Loader(triton, configmaps.binary, settings.models, nvtabular=settings.nvtabular)
+    versions = Versions(triton, loader, settings.surge)
     events = EventWriter(settings.valkey_url, settings.scope) if settings.valkey_url else None
     plans = asyncio.create_task(
         PlanSource(configmaps, settings.plan_name, settings.plan_file, versions.take).run()

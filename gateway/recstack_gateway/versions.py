@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +35,18 @@ class Versions:
 
     Args:
         triton: beside this gateway.
-        read_repository: files of the ConfigMap named in a plan.
-        models: folder shared with Triton.
+        loader: into and out of that Triton.
         surge: that this pod was started for, see `Plan.surge`.
         draw: in [0, 1), of the time that this pod waits before it loads beside a version that answers.
-        nvtabular: whether operators that are not compiled can be run here.
     """
 
     def __init__(
-        self,
-        triton: Triton,
-        read_repository: Callable[[str], Awaitable[dict[str, str]]],
-        models: Path,
-        surge: str = "",
-        draw: Callable[[], float] = random.random,
-        *,
-        nvtabular: bool = False,
+        self, triton: Triton, loader: Loader, surge: str = "", draw: Callable[[], float] = random.random
     ) -> None:
-        self._triton, self._loader = triton, Loader(triton, read_repository, models, nvtabular=nvtabular)
+        self._triton, self._loader = triton, loader
         self._holding = Holding()
-        self._room = Room(self._holding, self._loader, surge)
-        self._life = Life(self._holding, triton, self._loader, self._room, draw)
+        self._room = Room(self._holding, loader, surge)
+        self._life = Life(self._holding, triton, loader, self._room, draw)
         self._tasks: set[asyncio.Task[None]] = set()
         self._epoch = ""
         self.broken = False

@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from recstack_gateway.api import Api
+from recstack_gateway.loader import Loader
 from recstack_gateway.triton import Triton
 from recstack_gateway.versions import Versions
 from schemathesis import GenerationMode
@@ -32,7 +33,8 @@ async def _nothing(name: str) -> dict[str, str]:
     return {}
 
 
-IDLE = Versions(cast(Triton, SimpleNamespace()), _nothing, Path())
+NO_TRITON = cast(Triton, SimpleNamespace())
+IDLE = Versions(NO_TRITON, Loader(NO_TRITON, _nothing, Path()))
 DOCUMENT = Api(IDLE, None, "", lambda: True).app().openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {one.ok().label: one.ok() for one in SCHEMA.get_all_operations()}

@@ -11,6 +11,7 @@ import pytest
 from recstack_gateway import pages
 from recstack_gateway.api import Api
 from recstack_gateway.holding import Holding
+from recstack_gateway.loader import Loader
 from recstack_gateway.plan import Plan, PlannedVersion, SeenFilter, Serving
 from recstack_gateway.version import Version
 from recstack_gateway.versions import Versions
@@ -26,7 +27,8 @@ class App:
 
     def __init__(self, folder: Path) -> None:
         self.packages = folder / "packages"
-        self.versions = Versions(FakeTriton(folder), self._no_repository, folder)
+        triton = FakeTriton(folder)
+        self.versions = Versions(triton, Loader(triton, self._no_repository, folder))
         app = Api(self.versions, None, "shop/retail", lambda: True).app()
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pod")
 

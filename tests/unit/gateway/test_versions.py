@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from recstack_gateway import life, plan, proof
 from recstack_gateway.errors import Refused, Unavailable
+from recstack_gateway.loader import Loader
 from recstack_gateway.metrics import Waited
 from recstack_gateway.plan import Plan
 from recstack_gateway.triton import InferenceFailed
@@ -96,7 +97,7 @@ class World:
         self.folder, self.artifacts = folder, folder / "artifacts"
         self.triton = FakeTriton(folder / "models" / "repository")
         self.settings = ServingSettings()
-        self.versions = Versions(self.triton, self._repository, folder / "models", draw=at_once)
+        self.join("")
         self._generation = 0
 
     async def _repository(self, name: str) -> dict[str, str]:
@@ -108,7 +109,8 @@ class World:
 
     def join(self, surge: str) -> None:
         """Be a pod that was started for this surge."""
-        self.versions = Versions(self.triton, self._repository, self.folder / "models", surge, at_once)
+        loader = Loader(self.triton, self._repository, self.folder / "models")
+        self.versions = Versions(self.triton, loader, surge, at_once)
 
     def plan(self, live: str | None, digests: dict[str, str], drain: tuple[str, ...] = ()) -> Plan:
         self._generation += 1
