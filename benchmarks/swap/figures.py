@@ -36,8 +36,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def flips(requests: Sequence[Sequence[Any]], began: float, swaps: Sequence[Swap]) -> list[float]:
-    """For each swap, seconds from the first answer of the new version to the last of the old, over all pods.
+def moves(
+    requests: Sequence[Sequence[Any]], began: float, swaps: Sequence[Swap]
+) -> list[tuple[float, float]]:
+    """For each swap, over all pods: seconds from when it was asked for until only the new version answers,
+    and of these the seconds in which both did.
 
     By the times at which requests were due, so the wait of a slow answer is no part of it.
     """
@@ -47,7 +50,8 @@ def flips(requests: Sequence[Sequence[Any]], began: float, swaps: Sequence[Swap]
         new = [one[0] for one in inside if one[3] == swap.version]
         old = [one[0] for one in inside if one[3] not in {swap.version, ""}]
         if new and old:
-            spans.append(max(0.0, max(old) - min(new)))
+            over = max(*old, min(new))
+            spans.append((began + over - swap.asked, over - min(new)))
     return spans
 
 
@@ -80,7 +84,7 @@ def killing(seen: dict[str, Any], kills: Sequence[Kill]) -> dict[str, Any]:
 
 
 def summary(seen: dict[str, Any], swaps: Sequence[Swap], warm: float = 0.0) -> dict[str, Any]:
-    """Requests, failures, mixes, latency in and out of swaps, spans of flips.
+    """Requests, failures, mixes, latency in and out of swaps, how long moves and their flips took.
 
     The first ``warm`` seconds count for all but latency: connections are made, nobody is swapping.
     """
@@ -95,7 +99,8 @@ def summary(seen: dict[str, Any], swaps: Sequence[Swap], warm: float = 0.0) -> d
         swapping = position < len(swaps) and swaps[position].asked <= moment
         if swapping or at >= warm:
             (inside if swapping else outside).append(milliseconds)
-    spans = flips(requests, began, swaps)
+    spans = moves(requests, began, swaps)
+    until_moved, flips = [one[0] for one in spans], [one[1] for one in spans]
     during, without = percentile(inside, 0.99), percentile(outside, 0.99)
     return {
         "requests": len(requests),
@@ -107,5 +112,10 @@ def summary(seen: dict[str, Any], swaps: Sequence[Swap], warm: float = 0.0) -> d
         "p50Ms": {"swapping": percentile(inside, 0.5), "resting": percentile(outside, 0.5)},
         "p99Ms": {"swapping": during, "resting": without},
         "p99Ratio": round(during / without, 3),
-        "flipSeconds": {"p50": round(percentile(spans, 0.5), 3), "max": round(max(spans, default=0.0), 3)},
+        "movedSeconds": _spread(until_moved),
+        "flipSeconds": _spread(flips),
     }
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    return {"p50": round(percentile(seconds, 0.5), 3), "max": round(max(seconds, default=0.0), 3)}

@@ -18,7 +18,9 @@ def test_latency_in_and_out_of_swaps() -> None:
 
 def test_a_flip_lasts_from_the_first_new_answer_to_the_last_old_one() -> None:
     seen = _seen((11, 1, 0, "a"), (12.0, 1, 0, "b"), (12.4, 1, 0, "a"), (13, 1, 0, "b"), (21, 1, 0, "a"))
-    assert summary(seen, SWAPS)["flipSeconds"] == {"p50": 0.4, "max": 0.4}
+    found = summary(seen, SWAPS)
+    assert found["flipSeconds"] == {"p50": 0.4, "max": 0.4}
+    assert found["movedSeconds"] == {"p50": 2.4, "max": 2.4}
 
 
 def test_failures_and_mixes_are_counted_apart() -> None:
