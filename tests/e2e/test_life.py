@@ -20,7 +20,7 @@ from story import Story, manifest
 
 BUCKET = "life"
 STACK = "cinema"
-NEW_DAY = "ratings_05.parquet"
+NEW_DAY, OTHER_DAY = "ratings_05.parquet", "ratings_06.parquet"
 CALLERS, PAUSE = 3, 0.03
 FORGOTTEN = 600
 """A viewer who does something once and is forgotten."""
@@ -51,6 +51,7 @@ def test_life(story: Story, tmp_path: Path) -> None:
         crowd.likes = lambda version: 0.6
         once_more_it_goes_all_the_way(story, crowd, tuned)
     judge(story, crowd, parent, tuned)
+    people_come_at_another_time(story, client, tmp_path, tuned)
     story.gone(STACK, 180)
 
 
@@ -206,6 +207,26 @@ def once_more_it_goes_all_the_way(story: Story, crowd: Crowd, tuned: str) -> Non
     story.tell(f"rollout: {rollout['phase']}, {rollout['message']}")
     assert (rollout["phase"], rollout["weight"]) == ("Completed", 100)
     assert crowd.answers[-1][3] == tuned
+
+
+def people_come_at_another_time(story: Story, client: Any, folder: Path, tuned: str) -> None:
+    """Their hours have drifted from those of the version's training, so all is trained anew."""
+    drift = {"every": "1m", "threshold": 0.2, "kind": "Full"}
+    story.patch(STACK, {"training": {"triggers": {"newData": None, "drift": drift}}})
+    film_tables.write_day(folder / OTHER_DAY, int(time.time()), seed=6)
+    client.upload_file(str(folder / OTHER_DAY), BUCKET, f"tables/{OTHER_DAY}")
+    story.tell(f"upload tables/{OTHER_DAY}")
+    story.until("a version is made for it", lambda: len(story.versions(STACK)) == 3, 120)
+    version = story.versions(STACK)[-1]
+    notes, spec = version["metadata"]["annotations"], version["spec"]
+    story.tell(f"{version['metadata']['name']}: {notes[names.CAUSE]}")
+    assert (notes[names.SCHEDULE], spec["kind"]) == ("drift", "Full")
+    assert spec["days"]["last"] == OTHER_DAY
+    found = story.get("rstack", STACK)["status"]["check"]["found"]
+    story.tell(f"against {found['against']}: {found['psi']}")
+    assert found["against"] == tuned
+    assert max(found["psi"]["hour_sin"], found["psi"]["hour_cos"]) > 0.2
+    assert found["psi"]["decade"] < 0.2
 
 
 def judge(story: Story, crowd: Crowd, parent: str, tuned: str) -> None:

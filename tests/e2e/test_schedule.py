@@ -1,4 +1,4 @@
-"""A schedule in a time zone trains a running stack: put off while suspended, then made up for."""
+"""A running stack is trained by a schedule in a time zone, put off while it is suspended, and by its age."""
 
 import threading
 import time
@@ -38,6 +38,7 @@ def test_schedule(story: Story) -> None:
     assert set(served[:moved]) == {first}
     assert set(served[moved:]) == {second}
     story.tell(f"{len(answers)} requests, none failed: {moved} by {first}, then {len(served) - moved}")
+    it_is_trained_anew_when_stale(story, second)
     story.gone(STACK)
 
 
@@ -110,3 +111,15 @@ def it_is_as_old_as_its_due_time(story: Story, first: str, second: str, due: dat
     story.tell(message)
     assert second in message
     assert f"{due:%Y-%m-%dT%H:%M:%S}" in message
+
+
+def it_is_trained_anew_when_stale(story: Story, second: str) -> None:
+    """Once the limit is passed, which the version is older than by now."""
+    story.patch(STACK, {"training": {"maxStaleness": "1m", "triggers": {"onStale": "Full"}}})
+    story.until("a version is made", lambda: len(story.versions(STACK)) == 3, 90)
+    version = story.versions(STACK)[-1]
+    notes, third = version["metadata"]["annotations"], str(version["metadata"]["name"])
+    story.tell(f"{third}: {notes[names.CAUSE]}")
+    assert notes[names.SCHEDULE] == "onStale"
+    assert second in notes[names.CAUSE]
+    story.until(f"{third} answers", lambda: story.get("rstack", STACK)["status"]["liveVersion"] == third, 300)
