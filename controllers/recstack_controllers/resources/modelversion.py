@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recstack_crds.v1alpha1.base import API_VERSION
-from recstack_crds.v1alpha1.models import Kind, Training
-from recstack_crds.v1alpha1.modelversion import Days, Recipe
+from recstack_crds.v1alpha1.models import Kind
+from recstack_crds.v1alpha1.modelversion import Days
 
 from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Manifest
@@ -14,18 +14,6 @@ from recstack_controllers.resources.stack import Stack
 COMPONENT = "model"
 BY_STACK = "stack"
 """Value of the RECIPE annotation of versions that stacks make."""
-
-
-def recipe(stack: Stack) -> Recipe:
-    """What the stack's spec asks to be trained, defaults resolved; not when."""
-    spec = stack.spec
-    return Recipe(
-        data=spec.data,
-        features=spec.features,
-        models=spec.models,
-        training=Training.model_validate(spec.training.model_dump(include=set(Training.model_fields))),
-        evaluation=spec.evaluation,
-    )
 
 
 @dataclass(frozen=True)
@@ -62,15 +50,8 @@ FIRST = Origin()
 
 
 def name(stack: Stack, origin: Origin = FIRST) -> str:
-    """Name of the version of the stack's recipe, made for ``origin``.
-
-    Defaults are left out of what is hashed: a later release that adds a field must not train all anew. How
-    a fine-tune is fitted is no part of what a version from nothing is.
-    """
-    value = recipe(stack).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    value.get("training", {}).pop("fineTune", None)
-    if not value.get("training", True):
-        del value["training"]
+    """Name of the version of the stack's recipe, made for ``origin``."""
+    value = stack.recipe_named
     if origin.scheduled is None and origin.cause is None:
         return names.version(stack.name, value)
     more = {"at": origin.scheduled, "cause": origin.cause}
@@ -122,6 +103,6 @@ def model_version(
             **({"parent": parent} if parent else {}),
             **({"days": days.model_dump(mode="json")} if days else {}),
             "promote": "Auto",
-            "recipe": recipe(stack).model_dump(mode="json", by_alias=True, exclude_none=True),
+            "recipe": stack.recipe.model_dump(mode="json", by_alias=True, exclude_none=True),
         },
     }

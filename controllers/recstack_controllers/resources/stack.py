@@ -1,10 +1,12 @@
 """What a builder knows of the stack and of a version."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from recstack_crds.v1alpha1.base import API_VERSION
 from recstack_crds.v1alpha1.data import S3Location
-from recstack_crds.v1alpha1.modelversion import ModelVersionSpec
+from recstack_crds.v1alpha1.models import Training
+from recstack_crds.v1alpha1.modelversion import ModelVersionSpec, Recipe
 from recstack_crds.v1alpha1.platform import DeletionPolicy
 from recstack_crds.v1alpha1.recommenderstack import RecommenderStackSpec
 
@@ -25,6 +27,31 @@ class Stack:
     uid: str
     spec: RecommenderStackSpec
     settings: Settings
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What spec asks to be trained; not when."""
+        spec = self.spec
+        return Recipe(
+            data=spec.data,
+            features=spec.features,
+            models=spec.models,
+            training=Training.model_validate(spec.training.model_dump(include=set(Training.model_fields))),
+            evaluation=spec.evaluation,
+        )
+
+    @cached_property
+    def recipe_named(self) -> Manifest:
+        """The part of the recipe that is in a version's name; asked for many times in a pass.
+
+        Defaults are left out: a later release that adds a field must not train all anew. How a fine-tune is
+        fitted is no part of what a version from nothing is.
+        """
+        value = self.recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        value.get("training", {}).pop("fineTune", None)
+        if not value.get("training", True):
+            del value["training"]
+        return value
 
     @property
     def owner(self) -> Manifest:

@@ -42,7 +42,7 @@ S3 = {"bucket": "shop", "prefix": "models/", "endpoint": "http://s3:9000", "secr
 
 def make(spec: Manifest) -> tuple[Stack, Version]:
     stack = Stack("shop", "retail", "uid-1", RecommenderStackSpec.model_validate(spec), SETTINGS)
-    recipe = modelversion.recipe(stack)
+    recipe = stack.recipe
     return stack, Version("retail-1a2b", "uid-2", ModelVersionSpec(stack="retail", recipe=recipe))
 
 
