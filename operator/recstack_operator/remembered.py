@@ -1,4 +1,4 @@
-"""Reads of objects that rest are answered from what their watches told, as controller-runtime's cache does.
+"""Reads are answered from what watches told, as controller-runtime's cache does; writes are seen at once.
 
 https://pkg.go.dev/sigs.k8s.io/controller-runtime/pkg/cache
 """
@@ -10,20 +10,20 @@ from recstack_controllers import kinds
 from recstack_controllers.kit.cluster import FIELD_MANAGER, Cluster, Kind, Manifest
 
 from recstack_operator.through import Through
+from recstack_operator.watches import OWN
 
-RESTING = frozenset(
-    kind.kind for kind in kinds.CHILDREN if kind not in (kinds.SECRET, kinds.CONFIG_MAP, kinds.JOB)
-)
-"""Kinds that one operator's watch may know a moment late: the next event puts right what was written after an
-old one. The plan and Jobs are no such: a plan made from an old one would undo a flip."""
+KEPT = frozenset(kind.kind for kind in (*OWN, *kinds.CHILDREN) if kind not in (kinds.SECRET, kinds.JOB))
+"""Kinds that may be known a moment late: what follows from an old one is put right after the next event, or
+refused, as a status and a plan are written only over what was read. Whether a Job is there is always asked,
+since one that is not is made; Secrets are not watched."""
+TOMBSTONES = 1000
 Identity = tuple[str, str | None, str]
 
 
 class Remembered(Through):
-    """A Cluster that reads children from what it was told and what it wrote.
+    """A Cluster that reads what it was told and what it wrote.
 
-    That watches move, the audit sees to; they also tell when what was deleted is gone. Who reads an object
-    must not change it.
+    That watches move, the audit sees to. Who reads an object must not change it.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -31,40 +31,81 @@ class Remembered(Through):
         self.complete = False
         """Whether it was told of all that there is: what it does not know is not asked for, but not there."""
         self._known: dict[Identity, Manifest] = {}
+        self._gone: dict[Identity, int] = {}
+        """Versions at which the last ones were deleted: what is told late does not bring them back."""
 
     def told(self, kind: Kind, body: Mapping[str, Any], deleted: bool) -> None:
         """A watch told of an object."""
-        if kind.kind not in RESTING:
+        if kind.kind not in KEPT:
             return
+        found = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         if deleted:
-            self._known.pop(_identity(kind.kind, body), None)
+            self._bury(found)
         else:
-            self._remember({"apiVersion": kind.api_version, "kind": kind.kind, **body})
+            self._remember(found)
 
     def _remember(self, found: Manifest) -> None:
-        known = self._known.get(identity := _identity(found["kind"], found))
+        known, identity = self._known.get(_identity(found)), _identity(found)
         # Versions of one kind are numbers that rise: https://kep.k8s.io/5504.
-        if known is None or _version(known) <= _version(found):
+        newest = max(_version(known) if known else 0, self._gone.get(identity, -1) + 1)
+        if newest <= _version(found):
             self._known[identity] = found
+
+    def _bury(self, found: Manifest) -> None:
+        identity, version = _identity(found), _version(found)
+        known = self._known.get(identity)
+        if known is not None and _version(known) <= version:  # else it was made anew since
+            del self._known[identity]
+        self._gone.pop(identity, None)
+        self._gone[identity] = version
+        while len(self._gone) > TOMBSTONES:
+            del self._gone[next(iter(self._gone))]
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """As the protocol has it."""
         known = self._known.get((kind.kind, namespace, name))
-        if known is not None or (self.complete and kind.kind in RESTING):
+        if known is not None or (self.complete and kind.kind in KEPT):
             return known
         return await self._cluster.get(kind, namespace, name)
 
+    async def list(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str | None]
+    ) -> list[Manifest]:
+        """As the protocol has it."""
+        if not (self.complete and kind.kind in KEPT):
+            return await self._cluster.list(kind, namespace, labels)
+        return [
+            found
+            for (of, space, _), found in sorted(self._known.items())
+            if of == kind.kind and namespace in (None, space) and _carries(found, labels)
+        ]
+
     async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """As the protocol has it."""
-        done = await self._cluster.apply(manifest, manager)
-        if done["kind"] in RESTING:
+        return self._written(await self._cluster.apply(manifest, manager))
+
+    async def patch_status(
+        self, kind: Kind, namespace: str | None, name: str, status: Manifest, resource_version: str | None
+    ) -> Manifest:
+        """As the protocol has it."""
+        return self._written(
+            await self._cluster.patch_status(kind, namespace, name, status, resource_version)
+        )
+
+    def _written(self, done: Manifest) -> Manifest:
+        if done["kind"] in KEPT:
             self._remember(done)
         return done
 
 
-def _identity(kind: str, body: Mapping[str, Any]) -> Identity:
-    metadata = body["metadata"]
-    return kind, metadata.get("namespace"), metadata["name"]
+def _carries(found: Manifest, labels: Mapping[str, str | None]) -> bool:
+    there = found["metadata"].get("labels") or {}
+    return all(key in there and value in (None, there[key]) for key, value in labels.items())
+
+
+def _identity(found: Manifest) -> Identity:
+    metadata = found["metadata"]
+    return found["kind"], metadata.get("namespace"), metadata["name"]
 
 
 def _version(found: Manifest) -> int:

@@ -48,7 +48,7 @@ class FakeCluster:
     refuse: Callable[[str, str], ClusterError | None] = lambda verb, kind: None
     on_apply: Callable[[Manifest], None] = lambda manifest: None
     cut_after: int | None = None
-    _version: int = 0
+    version: int = 0
 
     def put(self, manifest: Manifest) -> Manifest:
         """Store an object as a person or another controller would; not counted as a write."""
@@ -88,6 +88,8 @@ class FakeCluster:
 
     async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         self._check("apply", manifest["kind"])
+        manifest = copy.deepcopy(manifest)
+        self._compare(manifest["kind"], manifest["metadata"])
         self.on_apply(manifest)
         self._count("apply", manifest["kind"], manifest["metadata"]["name"])
         done = copy.deepcopy(self._store(manifest, whole=False))
@@ -142,6 +144,13 @@ class FakeCluster:
                 self.cut_after = None
                 raise Cut
 
+    def _compare(self, kind: str, metadata: Manifest) -> None:
+        """An apply that names a version is of no other one."""
+        read = metadata.pop("resourceVersion", None)
+        there = self.objects.get((kind, metadata.get("namespace", ""), metadata["name"]))
+        if read is not None and (there is None or there["metadata"]["resourceVersion"] != read):
+            raise ClusterError("the object has been modified", 409, True)
+
     def _store(self, manifest: Manifest, *, whole: bool) -> Manifest:
         new = copy.deepcopy(manifest)
         metadata = new["metadata"]
@@ -150,7 +159,7 @@ class FakeCluster:
         if old is None:
             if "uid" in metadata and not whole:
                 raise ClusterError("no object has this uid", 409, True)
-            metadata.setdefault("uid", f"uid-{len(self.writes)}-{self._version}")
+            metadata.setdefault("uid", f"uid-{len(self.writes)}-{self.version}")
             metadata.setdefault("creationTimestamp", rfc3339(self.clock.now()))
             metadata["generation"] = 1
         else:
@@ -170,8 +179,8 @@ class FakeCluster:
         return new
 
     def _touch(self, manifest: Manifest) -> None:
-        self._version += 1
-        manifest["metadata"]["resourceVersion"] = str(self._version)
+        self.version += 1
+        manifest["metadata"]["resourceVersion"] = str(self.version)
 
 
 def _carries(manifest: Manifest, labels: Mapping[str, str | None]) -> bool:

@@ -1,13 +1,14 @@
 """A stack in the fake cluster, with hands that play what others do: Jobs, pods, people."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fake_cluster import FakeCluster
 from recstack_controllers import modelversion, recommenderstack
 from recstack_controllers.kit import names
-from recstack_controllers.kit.cluster import Manifest
+from recstack_controllers.kit.cluster import Cluster, Manifest
 from recstack_controllers.resources import modelversion as wanted
 from recstack_controllers.resources.configmaps import Plan, read_plan
 from recstack_controllers.resources.stack import read_stack
@@ -42,6 +43,8 @@ class World:
     """What they tell of operators that NVTabular runs."""
     found: Findings | None = None
     """What a look at the data finds."""
+    through: Callable[[], Cluster] | None = None
+    """What the operator reads and writes through in a pass; None: the cluster itself."""
 
     def __post_init__(self) -> None:
         self.edit(self.spec)
@@ -72,10 +75,12 @@ class World:
     # The operator
 
     async def stack(self) -> Outcome:
-        return await recommenderstack.reconcile(self.cluster, self.cluster.clock, SETTINGS, SPACE, STACK)
+        cluster = self.through() if self.through else self.cluster
+        return await recommenderstack.reconcile(cluster, self.cluster.clock, SETTINGS, SPACE, STACK)
 
     async def version(self, name: str) -> Outcome:
-        return await modelversion.reconcile(self.cluster, self.cluster.clock, SETTINGS, SPACE, name)
+        cluster = self.through() if self.through else self.cluster
+        return await modelversion.reconcile(cluster, self.cluster.clock, SETTINGS, SPACE, name)
 
     async def round(self) -> int:
         """One pass over everything; gives the number of writes."""

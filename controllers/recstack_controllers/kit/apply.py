@@ -14,12 +14,17 @@ def stamped(manifest: Manifest) -> Manifest:
     return result
 
 
-async def apply(cluster: Cluster, kind: Kind, manifest: Manifest) -> Manifest:
+async def apply(cluster: Cluster, kind: Kind, manifest: Manifest, over: Manifest | None = None) -> Manifest:
     """Bring one object to ``manifest``; gives it as it is on the server.
+
+    ``over``: the object that ``manifest`` was made from, if it must not have changed since.
 
     The digest on the live object is compared, not its fields: the server adds defaults and rewrites
     quantities, so that a comparison of fields would find a difference for ever. What somebody else changed
     since shows in who owns the fields.
+
+    Raises:
+        ClusterError: 409 when it was written after ``over`` was read.
     """
     wanted = stamped(manifest)
     metadata = wanted["metadata"]
@@ -29,6 +34,8 @@ async def apply(cluster: Cluster, kind: Kind, manifest: Manifest) -> Manifest:
         same = annotations.get(names.RENDERED) == metadata["annotations"][names.RENDERED]
         if same and ownership.complete(live, wanted):
             return live
+    if over is not None:
+        metadata["resourceVersion"] = over["metadata"]["resourceVersion"]
     return await cluster.apply(wanted)
 
 

@@ -121,4 +121,6 @@ async def _write_plan(run: Run, stack: Stack, seen: Observed, plan: configmaps.P
     if seen.plan_object is not None and same["data"] == seen.plan_object.get("data"):
         await run.apply(kinds.CONFIG_MAP, same)  # labels and owner may still differ
     else:
-        await run.apply(kinds.CONFIG_MAP, configmaps.plan(stack, plan, seen.generation + 1, measure))
+        # Over the one that was read: one made from an old plan would undo a flip.
+        new = configmaps.plan(stack, plan, seen.generation + 1, measure)
+        await run.apply(kinds.CONFIG_MAP, new, seen.plan_object)

@@ -94,9 +94,9 @@ class Run:
         metadata = self.live["metadata"]
         return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
 
-    async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """Write a child if it differs; gives it as it is then."""
-        return await apply(self.cluster, kind, manifest)
+    async def apply(self, kind: Kind, manifest: Manifest, over: Manifest | None = None) -> Manifest:
+        """Write a child if it differs; gives it as it is then. ``over``: only if it still is that."""
+        return await apply(self.cluster, kind, manifest, over)
 
     async def remove(self, stack: Stack, kind: Kind, name: str) -> None:
         """Delete a child that the spec no longer asks for; nothing that is not the stack's own."""

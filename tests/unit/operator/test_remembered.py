@@ -68,7 +68,7 @@ async def test_what_it_was_not_told_of_is_not_there_once_it_was_told_all() -> No
     watched.cluster.complete = True
     assert await watched.read() is None
     assert watched.asked == 1
-    assert await watched.cluster.get(kinds.CONFIG_MAP, "shop", "x") is None
+    assert await watched.cluster.get(kinds.JOB, "shop", "x") is None
     assert watched.asked == 2
 
 
@@ -81,9 +81,40 @@ async def test_a_write_is_read_though_the_watch_is_late() -> None:
     assert watched.asked == 0
 
 
-@pytest.mark.parametrize(
-    "kind", [kinds.CONFIG_MAP, kinds.JOB, kinds.SECRET, kinds.RECOMMENDER_STACK, kinds.MODEL_VERSION]
-)
+async def test_one_that_was_made_anew_outlives_the_old_ones_deletion() -> None:
+    watched = Watched(kinds.MODEL_VERSION)
+    old = watched.put()
+    watched.real.remove(kinds.MODEL_VERSION.kind, "x")
+    new = await watched.cluster.apply({**old, "metadata": {"namespace": "shop", "name": "x"}})
+    watched.cluster.told(kinds.MODEL_VERSION, old, True)
+    assert await watched.read() == new
+    assert watched.asked == 0
+
+
+async def test_what_is_told_late_of_a_deleted_one_does_not_bring_it_back() -> None:
+    watched = Watched(kinds.MODEL_VERSION)
+    old = watched.put()
+    watched.cluster.complete = True
+    watched.cluster.told(kinds.MODEL_VERSION, old, True)
+    watched.cluster.told(kinds.MODEL_VERSION, old, False)
+    assert await watched.read() is None
+
+
+async def test_lists_are_of_what_was_told() -> None:
+    watched = Watched(kinds.CONFIG_MAP)
+    made = watched.put()
+    labelled = {**made, "metadata": made["metadata"] | {"name": "y", "labels": {"a": "1"}}}
+    for one in (made, labelled):
+        watched.cluster.told(kinds.CONFIG_MAP, one, False)
+    watched.cluster.complete = True
+    cases = {("a", None): [labelled], ("a", "1"): [labelled], ("a", "2"): [], ("b", None): []}
+    for (key, value), wanted in cases.items():
+        assert await watched.cluster.list(kinds.CONFIG_MAP, "shop", {key: value}) == wanted
+    assert await watched.cluster.list(kinds.CONFIG_MAP, None, {}) == [made, labelled]
+    assert await watched.cluster.list(kinds.CONFIG_MAP, "other", {}) == []
+
+
+@pytest.mark.parametrize("kind", [kinds.JOB, kinds.SECRET])
 async def test_what_decides_is_always_asked_for(kind: Kind) -> None:
     watched = Watched(kind)
     watched.cluster.told(kind, watched.put(), False)
