@@ -94,6 +94,10 @@ def _plan(lab: Lab, issued: Issued) -> dict[str, Any]:
     }
 
 
+_CONTROL_PLANE = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
+"""Elsewhere on machines of their own; beside the pods they give way to them."""
+
+
 def _components(lab: Lab, issued: Issued) -> list[dict[str, Any]]:
     at = Endpoints(lab.node_address, APISERVER_PORT)
     # Ready, not only listening: before its roles exist it refuses its clients, and they give up or wait long.
@@ -118,7 +122,12 @@ def _components(lab: Lab, issued: Issued) -> list[dict[str, Any]]:
             ("gpu-device-plugin", plugin, [{"socket": "/var/lib/kubelet/device-plugins/kubelet.sock"}])
         )
     return [
-        {"name": name, "argv": argv, "after": after, "log": str(lab.directory / "logs" / f"{name}.log")}
+        {
+            "name": name,
+            "argv": [*(("nice", "-n", "5") if name in _CONTROL_PLANE else ()), *argv],
+            "after": after,
+            "log": str(lab.directory / "logs" / f"{name}.log"),
+        }
         for name, argv, after in commands
     ]
 
