@@ -4,14 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
-from recstack_controllers.kit.cluster import (
-    FIELD_MANAGER,
-    Cluster,
-    EventType,
-    Kind,
-    Manifest,
-    Propagation,
-)
+from recstack_controllers.kit.cluster import Cluster, Kind
 
 from recstack_operator.through import Through
 
@@ -28,6 +21,7 @@ CONDITION = Gauge(
     ["kind", "namespace", "name", "type"],
 )
 _VALUES = {"True": 1, "False": 0}
+_READS = frozenset({"get", "list"})
 
 
 class ConditionGauge:
@@ -52,34 +46,13 @@ class ConditionGauge:
 
 
 class Counted(Through):
-    """A Cluster that counts writes; ``before`` is called ahead of each."""
+    """A Cluster that counts writes; ``check`` is called ahead of each."""
 
-    def __init__(self, cluster: Cluster, before: Callable[[], None]) -> None:
+    def __init__(self, cluster: Cluster, check: Callable[[], None]) -> None:
         super().__init__(cluster)
-        self._before = before
+        self._check = check
 
-    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
-        """As the protocol has it."""
-        self._count("apply", manifest["kind"])
-        return await self._cluster.apply(manifest, manager)
-
-    async def delete(self, kind: Kind, namespace: str | None, name: str, propagation: Propagation) -> None:
-        """As the protocol has it."""
-        self._count("delete", kind.kind)
-        await self._cluster.delete(kind, namespace, name, propagation)
-
-    async def patch_status(
-        self, kind: Kind, namespace: str | None, name: str, status: Manifest, resource_version: str | None
-    ) -> Manifest:
-        """As the protocol has it."""
-        self._count("patch_status", kind.kind)
-        return await self._cluster.patch_status(kind, namespace, name, status, resource_version)
-
-    async def event(self, reference: Manifest, type: EventType, reason: str, message: str) -> None:
-        """As the protocol has it."""
-        self._count("create", "Event")
-        await self._cluster.event(reference, type, reason, message)
-
-    def _count(self, verb: str, kind: str) -> None:
-        self._before()
-        WRITES.labels(verb, kind).inc()
+    async def _before(self, verb: str, kind: str) -> None:
+        if verb not in _READS:
+            self._check()
+            WRITES.labels(verb, kind).inc()
