@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 STUB = "triton_python_backend_stub"
-SHARE = 0.2
+SHARE = 0.15
 """Of one core, for a load."""
 PIECE_SECONDS = 0.002
 """Shorter pieces are put together: a sleep costs something, too."""
