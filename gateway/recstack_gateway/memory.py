@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -120,13 +121,12 @@ def main() -> None:
     settings, parent = from_environment(), os.getppid()
     path = settings.memory_file
     while os.getppid() == parent:
-        try:
+        # Without control groups, or in the moment in which one changes, nothing can be told.
+        with suppress(OSError, ValueError):
             content = observe(Path("/proc"), Path("/sys/fs/cgroup")).model_dump()
-        except (OSError, ValueError):
-            return  # no control groups here: nothing can be told
-        writing = path.with_suffix(".writing")
-        writing.write_text(json.dumps(content))
-        writing.replace(path)
+            writing = path.with_suffix(".writing")
+            writing.write_text(json.dumps(content))
+            writing.replace(path)
         time.sleep(EVERY)
 
 
