@@ -117,10 +117,8 @@ async def _repository(run: Run, stack: Stack, version: str) -> str:
 async def _write_plan(run: Run, stack: Stack, seen: Observed, plan: configmaps.Plan) -> None:
     held = {one.name for one in plan.versions}
     measure = {one.name for one in seen.known if one.pod_gates and one.name in held}
-    same = configmaps.plan(stack, plan, seen.generation, measure)
-    if seen.plan_object is not None and same["data"] == seen.plan_object.get("data"):
-        await run.apply(kinds.CONFIG_MAP, same)  # labels and owner may still differ
-    else:
-        # Over the one that was read: one made from an old plan would undo a flip.
-        new = configmaps.plan(stack, plan, seen.generation + 1, measure)
-        await run.apply(kinds.CONFIG_MAP, new, seen.plan_object)
+    wanted = configmaps.plan(stack, plan, seen.generation, measure)  # labels and owner may still differ
+    if seen.plan_object is None or wanted["data"] != seen.plan_object.get("data"):
+        wanted = configmaps.plan(stack, plan, seen.generation + 1, measure)
+    # Over the one that was read: one made from an old plan would undo a flip.
+    await run.apply(kinds.CONFIG_MAP, wanted, seen.plan_object)

@@ -290,10 +290,11 @@ class Stack(RuleBasedStateMachine):
         await self.world.settle()
 
 
-TestStack = Stack.TestCase
-TestStack.settings = settings(
+SETTINGS = settings(
     max_examples=20,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestStack = Stack.TestCase
+TestStack.settings = SETTINGS

@@ -3,13 +3,16 @@
 import copy
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis.stateful import rule
+from recstack_controllers.kit import names
 from recstack_controllers.kit.cluster import Cluster, ClusterError
 from recstack_operator.keys import WATCHED
 from recstack_operator.remembered import Remembered
+from world import STACK
 
-from tests.unit.controllers.test_machine import Stack
+from tests.unit.controllers.test_machine import SETTINGS, Stack
+from tests.unit.controllers.test_pin import spec, trained
 
 
 class Late(Stack):
@@ -67,10 +70,25 @@ class Late(Stack):
         self.starts()
 
 
+async def test_an_old_plan_is_not_written_back_for_its_labels() -> None:
+    """As another release does, whose rendering differs though the plan's content does not."""
+    world, (old, new) = await trained(1, 2)
+    seen = Remembered(world.cluster)
+    for kind in WATCHED:
+        for found in copy.deepcopy(world.cluster.all(kind.kind)):
+            if found["metadata"]["name"] == names.plan(STACK):
+                found["metadata"]["annotations"][names.RENDERED] = "by another release"
+            seen.told(kind, found, False)
+    seen.complete = True
+    world.edit(spec(2, pin=old))
+    await world.stack()
+    assert world.plan.live == old
+    world.through = lambda: seen
+    with pytest.raises(ClusterError) as refused:
+        await world.stack()
+    assert refused.value.status == 409
+    assert world.plan.live == old != new
+
+
 TestLate = Late.TestCase
-TestLate.settings = settings(
-    max_examples=20,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestLate.settings = SETTINGS
