@@ -42,7 +42,7 @@ def test_life(story: Story, tmp_path: Path) -> None:
     bucket.secret(story, s3)
     story.stack(STACK, cinema(s3))
     story.ready(STACK)
-    parent = live(story)
+    parent = story.live(STACK)
     with people(story) as crowd:
         what_people_do_is_written_down(story, client, crowd, tmp_path)
         crowd.likes = lambda version: 0.6 if version == parent else 0.02
@@ -63,11 +63,6 @@ def cinema(s3: dict[str, str]) -> dict[str, Any]:
     spec["stores"] = {"artifacts": {"s3": where | {"prefix": "models"}}, "feast": {}}
     spec["training"] = {"triggers": {"newData": {"every": "1m", "kind": "FineTune"}}}
     return spec | {"rollout": ROLLOUT}
-
-
-def live(story: Story) -> str:
-    """The version that answers."""
-    return str(story.get("rstack", STACK)["status"]["liveVersion"])
 
 
 @dataclass
@@ -201,7 +196,7 @@ def once_more_it_goes_all_the_way(story: Story, crowd: Crowd, tuned: str) -> Non
     patch = json.dumps({"metadata": {"annotations": {names.PROMOTE: "again"}}})
     story.tell(f"annotate {tuned}: {names.PROMOTE}=again")
     story.kube("patch", "mver", tuned, "--type=merge", "-p", patch)
-    story.until("it answers everything", lambda: live(story) == tuned, 240)
+    story.until("it answers everything", lambda: story.live(STACK) == tuned, 240)
     story.ready(STACK, 120)
     rollout = story.get("rstack", STACK)["status"]["rollout"]
     story.tell(f"rollout: {rollout['phase']}, {rollout['message']}")

@@ -1,6 +1,5 @@
 """The main job: from one apply to recommendations, through the deaths of all that can die, to nothing."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,14 +201,14 @@ def another_recipe_takes_over_without_a_failed_request(story: Story) -> None:
             "the third version is live",
             lambda: (
                 len(story.versions("shop")) >= 2
-                and story.get("rstack", "shop")["status"].get("liveVersion") not in {None, old}
+                and story.live("shop") not in {"", old}
                 and story.is_true("rstack", "shop", "Ready")
             ),
             600,
         )
         time.sleep(3)
     served = [version for _, version in answers]
-    live = story.get("rstack", "shop")["status"]["liveVersion"]
+    live = story.live("shop")
     story.tell(
         f"{len(answers)} requests meanwhile: {served.count(old)} by {old}, {served.count(live)} by {live}"
     )
@@ -224,10 +223,8 @@ def a_pin_brings_the_version_before_back_at_once(story: Story) -> None:
     live, before = status["liveVersion"], status["history"][1]["version"]
     with story.gateway("shop") as client:
         for wanted, pin in ((before, before), (live, None)):
-            story.tell(f"spec.rollout.pin = {pin}")
             began = time.monotonic()
-            patch = json.dumps({"spec": {"rollout": {"pin": pin}}})
-            story.kube("patch", "rstack", "shop", "--type=merge", "-p", patch)
+            story.patch("shop", {"rollout": {"pin": pin}})
             while recommend(client, 1)["version"] != wanted:
                 assert time.monotonic() - began < 30, story.account()
                 time.sleep(0.05)

@@ -63,6 +63,11 @@ def pods(story: Story) -> list[dict[str, Any]]:
     return [pod for pod in story.get("pods", "-l", labels)["items"] if stays(pod)]
 
 
+def pod_names(story: Story) -> set[str]:
+    """Of those."""
+    return {pod["metadata"]["name"] for pod in pods(story)}
+
+
 def containers(story: Story) -> set[tuple[str, ...]]:
     """Of the serving pods."""
     return {tuple(one["name"] for one in pod["spec"]["containers"]) for pod in pods(story)}
@@ -75,11 +80,7 @@ def stays(pod: dict[str, Any]) -> bool:
 
 def answers(story: Story, version: str) -> None:
     """Wait until it does, alone."""
-
-    def live() -> bool:
-        return bool(story.get("rstack", STACK)["status"].get("liveVersion") == version)
-
-    story.until(f"{version} answers", live, 300)
+    story.until(f"{version} answers", lambda: story.live(STACK) == version, 300)
     story.ready(STACK, 180)
 
 
@@ -128,12 +129,9 @@ def nvtabular_goes_with_it(story: Story) -> str:
 
 def it_comes_by_a_pod_more(story: Story) -> str:
     """Pods get memory for a version and a half, so no other fits beside the one that answers."""
-    limit = for_one_and_a_half(story)
+    limit, before = for_one_and_a_half(story), pod_names(story)
     story.patch(STACK, {"serving": {"memory": f"{limit}Mi"}})
-    there = {pod["metadata"]["name"] for pod in pods(story)}
-    story.until(
-        "pods are replaced", lambda: not there & {pod["metadata"]["name"] for pod in pods(story)}, 180
-    )
+    story.until("pods are replaced", lambda: not before & pod_names(story), 180)
     story.ready(STACK, 120)
     version = another(story, {"training": {"seed": 4}, "rollout": {"memoryFallback": "Surge"}})
     told: list[str] = []
@@ -145,7 +143,7 @@ def it_comes_by_a_pod_more(story: Story) -> str:
         found = story.condition("mver", version, "Loaded").get("message", "")
         if found not in told:
             told.append(found)
-        return bool(story.get("rstack", STACK)["status"].get("liveVersion") == version)
+        return story.live(STACK) == version
 
     story.until(f"{version} answers", answering, 300)
     assert any("pods are replaced one by one" in one for one in told), told

@@ -122,4 +122,4 @@ def it_is_trained_anew_when_stale(story: Story, second: str) -> None:
     story.tell(f"{third}: {notes[names.CAUSE]}")
     assert notes[names.SCHEDULE] == "onStale"
     assert second in notes[names.CAUSE]
-    story.until(f"{third} answers", lambda: story.get("rstack", STACK)["status"]["liveVersion"] == third, 300)
+    story.until(f"{third} answers", lambda: story.live(STACK) == third, 300)

@@ -80,6 +80,10 @@ class Story:
         mine = [item for item in items if item["spec"]["stack"] == stack]
         return sorted(mine, key=lambda item: str(item["metadata"]["creationTimestamp"]))
 
+    def live(self, stack: str) -> str:
+        """The version that answers; empty while none does."""
+        return str((self.get("rstack", stack).get("status") or {}).get("liveVersion") or "")
+
     def until(
         self, what: str, check: Callable[[], Any], seconds: float, give_up: Callable[[], str] = lambda: ""
     ) -> Any:
