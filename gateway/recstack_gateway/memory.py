@@ -4,7 +4,6 @@ Each container sees only its own processes and its own limit, and the models run
 process that ``triton_server`` starts beside Triton.
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -116,6 +115,12 @@ def _mebi(bytes: int) -> str:
     return f"{bytes / 2**20:.0f} Mi"
 
 
+def _tell(path: Path, memory: Memory) -> None:
+    writing = path.with_suffix(".writing")
+    writing.write_text(memory.model_dump_json())
+    writing.replace(path)
+
+
 def main() -> None:
     """Tell until Triton ends."""
     settings, parent = from_environment(), os.getppid()
@@ -123,10 +128,7 @@ def main() -> None:
     while os.getppid() == parent:
         # Without control groups, or in the moment in which one changes, nothing can be told.
         with suppress(OSError, ValueError):
-            content = observe(Path("/proc"), Path("/sys/fs/cgroup")).model_dump()
-            writing = path.with_suffix(".writing")
-            writing.write_text(json.dumps(content))
-            writing.replace(path)
+            _tell(path, observe(Path("/proc"), Path("/sys/fs/cgroup")))
         time.sleep(EVERY)
 
 

@@ -24,6 +24,8 @@ _SYSCTLS = {
     "/proc/sys/kernel/panic": "10",
     "/proc/sys/kernel/panic_on_oops": "1",
 }
+# Elsewhere on machines of their own; beside the pods they give way to them.
+_CONTROL_PLANE = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
 # What a new life of the node must not find; containerd's directory, with the images, stays.
 _PER_LIFE = ("pki", "etcd", "kubelet", "pod-logs", "logs", "cni", "volumes", "volume-plugins", "config")
 
@@ -92,10 +94,6 @@ def _plan(lab: Lab, issued: Issued) -> dict[str, Any]:
         "report": str(lab.directory / "processes.json"),
         "components": _components(lab, issued),
     }
-
-
-_CONTROL_PLANE = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
-"""Elsewhere on machines of their own; beside the pods they give way to them."""
 
 
 def _components(lab: Lab, issued: Issued) -> list[dict[str, Any]]:

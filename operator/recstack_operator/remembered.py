@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recstack_controllers import kinds
-from recstack_controllers.kit.cluster import FIELD_MANAGER, Cluster, Kind, Manifest
+from recstack_controllers.kit.cluster import FIELD_MANAGER, Cluster, Kind, Manifest, carries
 
 from recstack_operator.through import Through
 from recstack_operator.watches import OWN
@@ -45,10 +45,11 @@ class Remembered(Through):
             self._remember(found)
 
     def _remember(self, found: Manifest) -> None:
-        known, identity = self._known.get(_identity(found)), _identity(found)
+        identity, version = _identity(found), _version(found)
+        known = self._known.get(identity)
         # Versions of one kind are numbers that rise: https://kep.k8s.io/5504.
-        newest = max(_version(known) if known else 0, self._gone.get(identity, -1) + 1)
-        if newest <= _version(found):
+        is_old = known is not None and _version(known) > version
+        if not is_old and version > self._gone.get(identity, -1):
             self._known[identity] = found
 
     def _bury(self, found: Manifest) -> None:
@@ -74,11 +75,13 @@ class Remembered(Through):
         """As the protocol has it."""
         if not (self.complete and kind.kind in KEPT):
             return await self._cluster.list(kind, namespace, labels)
-        return [
-            found
-            for (of, space, _), found in sorted(self._known.items())
-            if of == kind.kind and namespace in (None, space) and _carries(found, labels)
+        # Chosen before they are sorted: they are a few of all that is known.
+        chosen = [
+            (who, found)
+            for who, found in self._known.items()
+            if who[0] == kind.kind and namespace in (None, who[1]) and carries(found, labels)
         ]
+        return [found for _, found in sorted(chosen)]
 
     async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """As the protocol has it."""
@@ -96,11 +99,6 @@ class Remembered(Through):
         if done["kind"] in KEPT:
             self._remember(done)
         return done
-
-
-def _carries(found: Manifest, labels: Mapping[str, str | None]) -> bool:
-    there = found["metadata"].get("labels") or {}
-    return all(key in there and value in (None, there[key]) for key, value in labels.items())
 
 
 def _identity(found: Manifest) -> Identity:

@@ -14,6 +14,7 @@ from recstack_controllers.kit.cluster import (
     Kind,
     Manifest,
     Propagation,
+    carries,
 )
 
 Identity = tuple[str, str, str]
@@ -83,12 +84,11 @@ class FakeCluster:
         return [
             copy.deepcopy(found)
             for (of, space, _), found in sorted(self.objects.items())
-            if of == kind.kind and namespace in (None, space) and _carries(found, labels)
+            if of == kind.kind and namespace in (None, space) and carries(found, labels)
         ]
 
     async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         self._check("apply", manifest["kind"])
-        manifest = copy.deepcopy(manifest)
         self._compare(manifest["kind"], manifest["metadata"])
         self.on_apply(manifest)
         self._count("apply", manifest["kind"], manifest["metadata"]["name"])
@@ -146,7 +146,7 @@ class FakeCluster:
 
     def _compare(self, kind: str, metadata: Manifest) -> None:
         """An apply that names a version is of no other one."""
-        read = metadata.pop("resourceVersion", None)
+        read = metadata.get("resourceVersion")
         there = self.objects.get((kind, metadata.get("namespace", ""), metadata["name"]))
         if read is not None and (there is None or there["metadata"]["resourceVersion"] != read):
             raise ClusterError("the object has been modified", 409, True)
@@ -181,11 +181,6 @@ class FakeCluster:
     def _touch(self, manifest: Manifest) -> None:
         self.version += 1
         manifest["metadata"]["resourceVersion"] = str(self.version)
-
-
-def _carries(manifest: Manifest, labels: Mapping[str, str | None]) -> bool:
-    found = manifest["metadata"].get("labels") or {}
-    return all(key in found and value in (None, found[key]) for key, value in labels.items())
 
 
 def merge(before: Manifest, patch: Manifest) -> Manifest:

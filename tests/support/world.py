@@ -74,13 +74,14 @@ class World:
 
     # The operator
 
+    def _seen(self) -> Cluster:
+        return self.through() if self.through else self.cluster
+
     async def stack(self) -> Outcome:
-        cluster = self.through() if self.through else self.cluster
-        return await recommenderstack.reconcile(cluster, self.cluster.clock, SETTINGS, SPACE, STACK)
+        return await recommenderstack.reconcile(self._seen(), self.cluster.clock, SETTINGS, SPACE, STACK)
 
     async def version(self, name: str) -> Outcome:
-        cluster = self.through() if self.through else self.cluster
-        return await modelversion.reconcile(cluster, self.cluster.clock, SETTINGS, SPACE, name)
+        return await modelversion.reconcile(self._seen(), self.cluster.clock, SETTINGS, SPACE, name)
 
     async def round(self) -> int:
         """One pass over everything; gives the number of writes."""

@@ -23,6 +23,12 @@ class Kind:
     namespaced: bool = True
 
 
+def carries(found: Manifest, labels: Mapping[str, str | None]) -> bool:
+    """Whether an object has all of ``labels``, as `Cluster.list` means them (None: any value)."""
+    there = found["metadata"].get("labels") or {}
+    return all(key in there and value in (None, there[key]) for key, value in labels.items())
+
+
 class ClusterError(Exception):
     """The API server could not be asked, or refused; ``transient``: another try may go well.
 

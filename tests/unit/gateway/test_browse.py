@@ -10,7 +10,6 @@ import httpx
 import pytest
 from recstack_gateway import pages
 from recstack_gateway.api import Api
-from recstack_gateway.holding import Holding
 from recstack_gateway.loader import Loader
 from recstack_gateway.plan import Plan, PlannedVersion, SeenFilter, Serving
 from recstack_gateway.version import Version
@@ -39,8 +38,9 @@ class App:
         planned = PlannedVersion(name=name, digest=digest, repo="", artifacts="")
         seen = SeenFilter(enabled=True, ttl_seconds=60, capacity=10, error_rate=0.1)
         serving = Serving(top_k=10, candidates=30, seen_filter=seen)
-        plan = Plan(generation=1, live=name, versions=(planned,), drain=(), serving=serving)
-        self.versions._holding = Holding(plan, Version(planned))
+        holding = self.versions._holding
+        holding.plan = Plan(generation=1, live=name, versions=(planned,), drain=(), serving=serving)
+        holding.route = Version(planned)
 
     async def get(self, path: str, status: int = 200) -> Any:
         response = await self.client.get(path)
