@@ -1,6 +1,7 @@
 """What this pod holds: the plan, the versions by name, and the one that answers."""
 
 import logging
+import time
 from dataclasses import dataclass, field
 
 from recstack_gateway import metrics
@@ -17,6 +18,14 @@ class Holding:
     plan: Plan | None = None
     route: Version | None = None
     versions: dict[str, Version] = field(default_factory=dict)
+    moved_at: float = float("-inf")
+    """Monotonic time when another version was planned to answer, seconds."""
+
+    def take(self, plan: Plan) -> None:
+        """Go by ``plan`` from now on."""
+        if self.plan is None or self.plan.live != plan.live:
+            self.moved_at = time.monotonic()
+        self.plan = plan
 
     def is_live(self, version: Version) -> bool:
         """Whether the plan wants it to answer."""

@@ -1,6 +1,7 @@
 """A version that has no room beside those that are loaded: what the plan's ``memory_fallback`` says."""
 
 import logging
+import time
 
 from recstack_gateway.errors import NoRoom
 from recstack_gateway.holding import Holding
@@ -10,6 +11,8 @@ from recstack_gateway.version import State, Version
 
 _LOG = logging.getLogger(__name__)
 REFUSE, RECREATE = "Refuse", "Recreate"
+GOING_SECONDS = 30.0
+"""A pod that is deleted is gone by then (its terminationGracePeriodSeconds)."""
 GAVE_WAY = "it gave way to a version that has no room beside it"
 
 
@@ -25,11 +28,11 @@ class Room:
     def welcome(self, version: Version) -> None:
         """A version that was not here before: in a pod of a surge the live one is left out."""
         if self._surges() and self._holding.is_live(version):
-            version.yields = True
+            version.yields = version.left_out = True
             version.enter(State.NO_ROOM, GAVE_WAY)
 
     async def require(self, version: Version) -> None:
-        """Of what is to come; the live version waits for none but those that were rolled back.
+        """Of what is to come; the live version waits only for what was rolled back, or for a pod's end.
 
         Raises:
             NoRoom: there is none, and whoever is to give way was told.
@@ -40,7 +43,11 @@ class Room:
             return
         lacking, others = await self._loader.shortage(version, self._holding.versions.values())
         leaving = [one for one in others if not one.wanted]
-        if not lacking or (live and (plan.memory_fallback == REFUSE or not leaving)):
+        if not lacking:
+            return
+        if live and self._may_be_going(version):
+            raise NoRoom(lacking)
+        if live and (plan.memory_fallback == REFUSE or not leaving):
             return
         if live:
             self._holding.route = None  # so that it is unloaded, too
@@ -51,6 +58,18 @@ class Room:
                 one.yields = True
                 one.wake.set()
         raise NoRoom(lacking)
+
+    def _may_be_going(self, live: Version) -> bool:
+        """Whether this pod can be one of before, which answers with another version.
+
+        ``live`` moves when all pods that stay hold it. One that is being deleted still answers for seconds:
+        it may neither stop nor run out of memory.
+        """
+        plan, before = self._holding.plan, self._holding.route
+        if plan is None or plan.memory_fallback == RECREATE or live.left_out:
+            return False  # what a pod that stays once did without, for a version that is taken back now
+        answers = before is not None and before is not live and before.state is State.PROVEN
+        return answers and time.monotonic() < self._holding.moved_at + GOING_SECONDS
 
     def replaces(self) -> bool:
         """Whether a version without room takes the place of the others in this pod."""

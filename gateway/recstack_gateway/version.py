@@ -56,6 +56,8 @@ class Version:
     """Set while it answers no request."""
     yields: bool = False
     """Whether it gives way to one that has no room beside it."""
+    left_out: bool = False
+    """Whether this pod was started to hold another one in its place."""
     doubted: bool = False
     """Whether its last inference failed; where there is another version, that one answers meanwhile."""
     statistics: Statistics = field(init=False)

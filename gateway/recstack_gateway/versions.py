@@ -66,7 +66,7 @@ class Versions:
         """Begin to do what ``plan`` says; the live version first."""
         if self._holding.plan is None:
             self._spawn(self._sweep())
-        self._holding.plan = plan
+        self._holding.take(plan)
         if plan.epoch != self._epoch:
             self._epoch = plan.epoch
             for version in self._holding.versions.values():

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from recstack_gateway import life, plan, proof
+from recstack_gateway import life, plan, proof, room
 from recstack_gateway.errors import Refused, Unavailable
 from recstack_gateway.loader import Loader
 from recstack_gateway.metrics import Waited
@@ -424,11 +424,14 @@ async def test_what_does_not_fit_is_not_loaded_until_there_is_room(
 
 
 async def test_the_live_version_is_loaded_whatever_it_takes(
-    world: World, one: str, two: str, tmp_path: Path
+    world: World, one: str, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(room, "GOING_SECONDS", 0.3)
     await _live(world, one)
     _memory(world, tmp_path, 990)
     world.versions.take(world.plan("b", {"a": one, "b": two}))
+    await world.until(lambda: world.states().get("b") == "NoRoom")
+    assert _chosen(world, 17) == "a", "where it answers by now, this pod may be on its way out"
     await world.until(lambda: world.states().get("b") == "Proven")
 
 
@@ -490,13 +493,20 @@ def _surging(world: World, digests: dict[str, str]) -> Plan:
     return world.plan("a", digests).model_copy(update={"memory_fallback": "Surge", "surge": "b/7"})
 
 
+def _surged(world: World, digests: dict[str, str]) -> Plan:
+    return _surging(world, digests).model_copy(update={"live": "b", "surge": ""})
+
+
 async def test_a_pod_of_the_surge_holds_only_what_is_to_come(world: World, one: str, two: str) -> None:
     world.join("b/7")
     world.versions.take(_surging(world, {"a": one, "b": two}))
     await world.until(world.versions.ready)
     assert _chosen(world, 17) == "b"
     assert "load recommender--a" not in world.triton.calls
-    world.versions.take(world.plan("b", {"b": two}))
+    world.versions.take(_surged(world, {"a": one, "b": two}))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "Proven"})
+    assert _chosen(world, 17) == "b"
+    world.versions.take(_surged(world, {"b": two}))
     await world.until(lambda: world.states() == {"b": "Proven"})
     assert _chosen(world, 17) == "b"
 
@@ -523,15 +533,41 @@ async def test_a_pod_of_an_earlier_time_leaves_the_surge_to_new_ones(
     assert "unload recommender--a" not in world.triton.calls
 
 
+@pytest.mark.parametrize("fallback", ["Refuse", "Surge"])
+@pytest.mark.parametrize("kept", [(), ("a",)])
+@pytest.mark.parametrize("surge", ["", "a/3"])
+async def test_a_pod_of_before_answers_as_before_until_it_is_gone(
+    world: World, one: str, two: str, tmp_path: Path, kept: tuple[str, ...], surge: str, fallback: str
+) -> None:
+    """Callers come to a pod that is being deleted, for some seconds after all pods that stay are new."""
+    world.join(surge)
+    await _live(world, one)
+    _memory(world, tmp_path, 800)
+    both, same = {"a": one, "b": two}, {"memory_fallback": fallback}
+    world.versions.take(_surging(world, both).model_copy(update=same))
+    await world.until(lambda: world.states() == {"a": "Proven", "b": "NoRoom"})
+    world.versions.take(_surged(world, {name: both[name] for name in (*kept, "b")}).model_copy(update=same))
+    for _ in range(5):
+        await asyncio.sleep(0.05)
+        assert _chosen(world, 17) == "a"
+    assert world.states()["b"] == "NoRoom"
+    assert "unload recommender--a" not in world.triton.calls
+
+
 async def test_what_was_rolled_back_goes_before_the_one_before_it_is_loaded_again(
     world: World, one: str, two: str, tmp_path: Path
 ) -> None:
-    await _live(world, one)
-    _memory(world, tmp_path, 800)
-    world.versions.take(_surging(world, {"b": two}).model_copy(update={"live": "b"}))
+    world.join("b/7")
+    both = {"a": one, "b": two}
+    world.versions.take(_surging(world, both))
+    await world.until(world.versions.ready)
+    _memory(world, tmp_path, 800, holds="b")
+    world.versions.take(_surged(world, both))
+    await world.until(lambda: world.states() == {"a": "NoRoom", "b": "Proven"})
     world.triton.calls.clear()
-    await world.until(lambda: world.states() == {"b": "Proven"})
+    world.versions.take(world.plan("a", {"a": one}).model_copy(update={"memory_fallback": "Surge"}))
+    await world.until(lambda: world.states() == {"a": "Proven"})
     unload, load = (
-        world.triton.calls.index(call) for call in ("unload recommender--a", "load recommender--b")
+        world.triton.calls.index(call) for call in ("unload recommender--b", "load recommender--a")
     )
     assert unload < load
