@@ -92,12 +92,13 @@ def _ended(status: CheckStatus, job: JobReport | None) -> CheckStatus:
 
 @dataclass(frozen=True)
 class Run:
-    """A version that is to be made."""
+    """A version that is to be made; not ``due``: it would be, had the look found more."""
 
     origin: Origin
     parent: str | None
     days: Days | None
     why: str
+    due: bool = True
 
 
 @dataclass
@@ -129,28 +130,35 @@ def decide(
     there = {one.name for one in known}
     if live is not None and not stack.spec.suspend:
         for group in (_of_data(stack, check, live), _of_age(stack, check, live, stale=stale)):
-            if not group or any(modelversion.name(stack, run.origin) in there for run in group):
+            if any(modelversion.name(stack, run.origin) in there for run in group):
                 continue  # one version for one sight
+            run = next((one for one in group if one.due), None)
+            if run is None:
+                continue
             if busy is not None and triggers.concurrency_policy is ConcurrencyPolicy.FORBID:
-                decision.waiting.append(f"{group[0].origin.schedule} waits for {busy}")
+                decision.waiting.append(f"{run.origin.schedule} waits for {busy}")
             else:
-                decision.runs.append(group[0])
+                decision.runs.append(run)
             break
     decision.fact = _fact(stack, check, decision, live)
     return decision
 
 
 def _of_data(stack: Stack, check: CheckStatus | None, live: Known) -> list[Run]:
-    """What the newest day asks for, the most telling first: one of them is enough."""
+    """What the newest day may ask for, the most telling first: one of them is enough.
+
+    A day that is written over may drift no more: the version that was made for that stands for the day.
+    """
     triggers = stack.spec.training.triggers
     found = check.found if check is not None else None
     if found is None or live.window is None or found.newest <= live.window.last:
         return []
     runs = []
     feature, psi = max(found.psi.items(), key=lambda one: one[1], default=("", 0.0))
-    if triggers.drift is not None and psi >= triggers.drift.threshold and found.against == live.name:
+    if triggers.drift is not None:
         why = f"{feature} has drifted, PSI {psi:.3g} on day {found.newest}"
-        runs.append(_run(f"{DRIFT}/{found.newest}", triggers.drift.kind, live, check, why))
+        due = psi >= triggers.drift.threshold and found.against == live.name
+        runs.append(_run(f"{DRIFT}/{found.newest}", triggers.drift.kind, live, check, why, due=due))
     if triggers.new_data is not None:
         why = f"day {found.newest} is newer than {live.window.last}"
         runs.append(_run(f"{NEW_DATA}/{found.newest}", triggers.new_data.kind, live, check, why))
@@ -173,10 +181,12 @@ def _days(check: CheckStatus | None, kind: Kind) -> Days | None:
     return found.fresh if kind is Kind.FINE_TUNE else found.window
 
 
-def _run(cause: str, kind: Kind, live: Known, check: CheckStatus | None, why: str) -> Run:
+def _run(
+    cause: str, kind: Kind, live: Known, check: CheckStatus | None, why: str, *, due: bool = True
+) -> Run:
     trigger = cause.partition("/")[0]
     parent = live.name if kind is Kind.FINE_TUNE else None
-    return Run(Origin(None, cause, kind, trigger), parent, _days(check, kind), why)
+    return Run(Origin(None, cause, kind, trigger), parent, _days(check, kind), why, due)
 
 
 def _fact(stack: Stack, check: CheckStatus | None, decision: Decision, live: Known | None) -> Fact:

@@ -111,6 +111,24 @@ async def test_drift_makes_a_full_one_of_the_moved_window_and_no_fine_tune() -> 
     assert made["days"] == {"first": "day_02.parquet", "last": "day_13.parquet"}
 
 
+@pytest.mark.parametrize("psi", [(0.4, 0.1), (0.1, 0.4)])
+def test_a_day_that_is_written_over_makes_no_second_version(psi: tuple[float, float]) -> None:
+    given = RecommenderStackSpec.model_validate(spec(NEW_DATA, DRIFT))
+    stack, now = Stack(SPACE, STACK, "uid", given, SETTINGS), "2026-03-01T00:00:00Z"
+    window = Days(first="day_00.parquet", last="day_11.parquet")
+    live = Known(modelversion.name(stack), now, True, True, "x", {}, window=window)
+
+    def made(age: float, *known: Known) -> list[triggers.Run]:
+        found = sees(13, age=age).model_copy(update={"against": live.name})
+        seen = CheckStatus(found=found)
+        return triggers.decide(stack, seen, [live, *known], live, stale=False, busy=None).runs
+
+    (first,) = made(psi[0])
+    assert made(psi[1])[0].origin != first.origin, "alone, each of the two sights makes another version"
+    name = modelversion.name(stack, first.origin)
+    assert made(psi[1], Known(name, now, False, False, None, {}, first.origin)) == []
+
+
 async def test_below_its_threshold_there_is_no_drift() -> None:
     world = await watched(spec(DRIFT), sees(13, age=0.19))
     assert caused(world) == {}
