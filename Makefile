@@ -79,8 +79,8 @@ images: programs  ## Build the container images (cached by content)
 integration: images  ## Operator and CRDs on a real API server; the lab itself
 	@echo "==> integration"; $(PY) -m pytest tests/integration
 
-e2e: images  ## The stories on a real cluster with real pods
-	@echo "==> end to end"; $(PY) -m pytest -s tests/e2e
+e2e: images $(TRAINING)/.done  ## The stories on a real cluster with real pods
+	@echo "==> end to end"; MERLIN_PYTHON=$(TRAINING)/bin/python $(PY) -m pytest -s tests/e2e
 
 bench-serving: $(SERVING)/.done $(TRAINING)/.done $(REFERENCE)/.done  ## Ours beside the reference's way of serving; PLOT=file.svg; OPTIONS=--help
 	@$(PY) -m benchmarks.serving --serving-python $(SERVING)/bin/python --training-python $(TRAINING)/bin/python \

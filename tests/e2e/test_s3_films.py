@@ -1,14 +1,18 @@
-"""Another schema, with tables and packages in S3: a missing Secret, a server that goes away, then films."""
+"""Another schema, all of it in S3, pictures and encoders too; a Secret is missing, the server goes away."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import bucket
 import film_tables
+import merlin_python
 from recstack_demo import lab
 from story import Story, ids, manifest, recommend
 
 BUCKET = "films"
+DIM = {"plot": 16, "still": 12}
+PICTURED = merlin_python.ROOT / "tests/support/pictured_films.py"
 
 
 def test_films_in_s3(story: Story, tmp_path: Path) -> None:
@@ -27,6 +31,7 @@ def test_films_in_s3(story: Story, tmp_path: Path) -> None:
         assert all(10_001 <= film < 10_181 for film in ids(reply))
         assert all(item["title"] for item in reply["items"])
         assert ids(recommend(gateway, None)) != ids(reply)
+    what_was_encoded_is_told(story)
     assert packages(client)
     story.gone("films", 180)
     assert packages(client) == []
@@ -38,16 +43,34 @@ def films_spec(s3: dict[str, str]) -> dict[str, Any]:
     where = {"bucket": BUCKET, "endpoint": s3["endpoint"], "secretName": "s3-keys"}
     spec["data"]["source"] = {"s3": where | {"prefix": "tables"}}
     spec["stores"] = {"artifacts": {"s3": where | {"prefix": "models"}}}
+    spec["features"]["embeddings"] = [
+        {
+            "name": name,
+            "from": source,
+            "encoder": {"weights": {"s3": where | {"prefix": f"encoders/{encoder}"}}},
+            "dim": DIM[name],
+        }
+        for name, encoder, source in (
+            ("plot", "minilm", {"text": {"column": "name"}}),
+            ("still", "clip", {"image": {"path": "stills/{id}.png"}}),
+        )
+    ]
     return spec
 
 
 def fill(story: Story, folder: Path, s3: dict[str, str]) -> Any:
-    """Upload the tables; gives the S3 client."""
-    film_tables.write(folder)
+    """Upload tables, pictures and the checkpoints of both encoders; gives the S3 client."""
+    film_tables.write(folder / "tables")
+    command = [merlin_python.python(), str(PICTURED), str(folder)]
+    subprocess.run(command, env=merlin_python.environment(), check=True)
     client = bucket.client(s3)
-    for file in sorted(folder.glob("*.parquet")):
-        client.upload_file(str(file), BUCKET, f"tables/{file.name}")
-        story.tell(f"upload tables/{file.name}, {file.stat().st_size:,} bytes")
+    for place in ("tables", "encoders/minilm", "encoders/clip"):
+        root = (folder / place).resolve()  # an encoder's may be a link to where it is installed
+        files = [one for one in sorted(root.rglob("*")) if one.is_file()]
+        for file in files:
+            client.upload_file(str(file), BUCKET, f"{place}/{file.relative_to(root)}")
+        size = sum(one.stat().st_size for one in files)
+        story.tell(f"upload {place}: {len(files)} files, {size:,} bytes")
     return client
 
 
@@ -70,6 +93,17 @@ def server_goes_away(story: Story) -> None:
     assert not story.is_true("rstack", "films", "Ready")
     story.tell("the S3 server comes back")
     story.cluster.kube("-n", "recstack-lab", "scale", "deploy/s3", "--replicas=1")
+
+
+def what_was_encoded_is_told(story: Story) -> None:
+    """Films without a picture are counted, and so is one whose picture cannot be read."""
+    (version,) = story.versions("films")
+    metrics = version["status"]["metrics"]
+    encoded = {name: value for name, value in metrics.items() if name.startswith("embeddings.")}
+    story.tell(f"encoded: {encoded}")
+    assert encoded["embeddings.plot.missing"] == 0
+    assert encoded["embeddings.still.missing"] == 4
+    assert encoded["embeddings.still.unreadable"] == 1
 
 
 def state(story: Story, step: str) -> str:

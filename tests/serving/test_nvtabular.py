@@ -1,11 +1,11 @@
 """An operator that is not compiled: the real NVTabular runs it beside a real Triton."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import merlin_python
 import numpy as np
 import pytest
 
@@ -14,8 +14,6 @@ from tests.serving.pod import Pod
 from tests.serving.sample_package import BESIDE, NOW, RETAIL, SamplePackage
 from tests.serving.valkey_server import MODULE, ValkeyServer
 
-ROOT = Path(__file__).parents[2]
-CODE = ("training_images/merlin", "crds", "triton_templates")
 SAVE = """
 import json, sys
 from pathlib import Path
@@ -33,13 +31,8 @@ MADE = SamplePackage(BESIDE, 9)
 
 
 def _python(*arguments: str) -> subprocess.Popen[bytes]:
-    """A Python that has NVTabular, and the training image's code."""
-    if "MERLIN_PYTHON" not in os.environ:
-        raise RuntimeError("MERLIN_PYTHON is not set to a Python that has NVTabular: run make serving")
-    path = ":".join(str(ROOT / one) for one in CODE)
-    command = [os.environ["MERLIN_PYTHON"], *arguments]
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+    command = [merlin_python.python(), *arguments]
+    return subprocess.Popen(command, env=merlin_python.environment(), start_new_session=True)
 
 
 class Container:
